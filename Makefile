@@ -1,0 +1,48 @@
+# Everything runs from a virtual environment that is made on first use and remade when the dependencies change.
+PYTHON ?= python3.11
+ifeq ($(shell command -v $(PYTHON) 2>/dev/null),)
+PYTHON := python3
+endif
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+
+.PHONY: help demo test lint format bench clean
+
+help:
+	@echo "make demo    train the digit pairs and open runs/demo/report.html when done (about 3 minutes)"
+	@echo "make test    run the test suite"
+	@echo "make lint    ruff, mypy --strict, import-linter"
+	@echo "make format  let ruff rewrite what it can"
+	@echo "make bench   run the benchmarks and rewrite benchmarks/results"
+	@echo "make clean   remove .venv and caches"
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[study,dev]"
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/counterpoint demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n $(CORES) --cov --cov-report=term
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/step_cost.py
+	$(BIN)/python benchmarks/min_norm.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache
