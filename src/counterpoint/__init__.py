@@ -1,0 +1,73 @@
+"""Counterpoint: multi-task learning on PyTorch.
+
+Balance task gradients with one backward pass, and see whether sharing helped. Everything public is importable from
+here; each name is loaded when it is first used, so that ``import counterpoint`` costs nothing by itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from counterpoint.balancing import (
+        MGDA,
+        FanOut,
+        MinNormPoint,
+        NonFiniteGradientError,
+        StepRecord,
+        Uniform,
+        Weighting,
+        get_weighting,
+        min_norm_point,
+        weighting_names,
+    )
+    from counterpoint.models import MultiTaskModel
+    from counterpoint.tasks import Task
+
+__version__ = "0.1.0.dev0"
+
+_HOMES = {
+    "counterpoint.balancing": (
+        "FanOut",
+        "MGDA",
+        "MinNormPoint",
+        "NonFiniteGradientError",
+        "StepRecord",
+        "Uniform",
+        "Weighting",
+        "get_weighting",
+        "min_norm_point",
+        "weighting_names",
+    ),
+    "counterpoint.models": ("MultiTaskModel",),
+    "counterpoint.tasks": ("Task",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022  (grouped by the question they answer)
+    "FanOut",
+    "StepRecord",
+    "NonFiniteGradientError",
+    "Weighting",
+    "Uniform",
+    "MGDA",
+    "get_weighting",
+    "weighting_names",
+    "min_norm_point",
+    "MinNormPoint",
+    "Task",
+    "MultiTaskModel",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'counterpoint' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

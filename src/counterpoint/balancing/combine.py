@@ -1,0 +1,107 @@
+"""From task gradients to one update: measure, weigh, sum, record."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from counterpoint.balancing.gram import gram_matrix, gram_on_host, weighted_sum
+from counterpoint.balancing.step_record import NonFiniteGradientError, StepRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from counterpoint.balancing.weightings.weighting import Weighting
+
+OnNonfinite = Literal["raise", "skip", "propagate"]
+Row = tuple[Tensor | None, ...]
+
+
+def combine(
+    rows: Mapping[str, Row],
+    weighting: Weighting | Callable[[Tensor], Tensor],
+    tasks: Sequence[str],
+    on_nonfinite: OnNonfinite,
+) -> tuple[list[Tensor | None], StepRecord]:
+    """Weighs task gradients and sums them.
+
+    Args:
+        rows: For each task its gradient with respect to each of n tensors; ``None`` where it was not computed. A task
+            with nothing but ``None`` took no part and is left out.
+        weighting: Gram matrix in, weights out.
+        tasks: All T tasks, for the record.
+        on_nonfinite: See :class:`~counterpoint.FanOut`.
+
+    Returns:
+        The weighted sum for each of the n tensors (``None`` where no task has a gradient), and the record.
+
+    Raises:
+        NonFiniteGradientError: if ``on_nonfinite`` is ``"raise"`` and a gradient is not finite.
+        ValueError: if the weighting does not return one finite number a task.
+    """
+    rows = {task: row for task, row in rows.items() if any(gradient is not None for gradient in row)}
+    columns = list(zip(*rows.values(), strict=True))
+    skipped: tuple[str, ...] = ()
+    device = next(gradient.device.type for column in columns for gradient in column if gradient is not None)
+    with torch.no_grad(), _full_precision(device):
+        if on_nonfinite == "propagate" and not getattr(weighting, "needs_gram", True):
+            gram = gram_matrix(list(rows.values()))  # nobody looks at it: it stays on its device, nothing waits
+            weights = _weights(weighting, gram)
+        else:
+            gram = gram_on_host(list(rows.values()))
+            finite = torch.isfinite(gram.diagonal())
+            if not finite.all():
+                broken = tuple(task for task, good in zip(rows, finite.tolist(), strict=True) if not good)
+                if on_nonfinite == "raise":
+                    raise NonFiniteGradientError(broken)
+                if on_nonfinite == "skip":
+                    skipped = broken
+                    rows = {task: row for task, row in rows.items() if task not in broken}
+                    gram = gram[finite][:, finite]
+            if rows and (skipped or finite.all()):
+                weights = _weights(weighting, gram)
+            else:  # nothing to weigh, or the NaN that "propagate" promises
+                weights = gram.new_full((len(rows),), torch.nan)
+        combined = [
+            weighted_sum([row[position] for row in rows.values()], weights) if rows else _zero(column)
+            for position, column in enumerate(columns)
+        ]
+        return combined, _record(tuple(tasks), tuple(rows), weights, gram, skipped)
+
+
+def _full_precision(device: str) -> contextlib.AbstractContextManager[object]:
+    """Autocast is still on where backward() is called inside its context; it would round inner products."""
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return contextlib.nullcontext()
+
+
+def _weights(weighting: Weighting | Callable[[Tensor], Tensor], gram: Tensor) -> Tensor:
+    weights = torch.as_tensor(weighting(gram)).detach()
+    if weights.shape != gram.shape[:1]:
+        raise ValueError(
+            f"weighting {weighting!r} returned shape {list(weights.shape)}, expected [{len(gram)}], one weight a task"
+        )
+    if weights.device.type == "cpu" and not torch.isfinite(weights).all():
+        raise ValueError(f"weighting {weighting!r} returned {weights.tolist()}, expected finite weights")
+    return weights
+
+
+def _zero(column: Sequence[Tensor | None]) -> Tensor | None:
+    return next((torch.zeros_like(gradient) for gradient in column if gradient is not None), None)
+
+
+def _record(
+    tasks: tuple[str, ...], used: tuple[str, ...], weights: Tensor, gram: Tensor, skipped: tuple[str, ...]
+) -> StepRecord:
+    if used == tasks:
+        return StepRecord(tasks, weights, gram, skipped)
+    positions = torch.tensor([tasks.index(task) for task in used], dtype=torch.long)
+    all_weights = weights.new_zeros(len(tasks))
+    all_weights[positions] = weights
+    full = gram.new_full((len(tasks), len(tasks)), torch.nan)
+    full[positions[:, None], positions] = gram
+    return StepRecord(tasks, all_weights, full, skipped)
