@@ -1,0 +1,88 @@
+"""What happened during a training, as rows."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import lightning
+
+from counterpoint.training.module import MultiTaskModule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Row = dict[str, Any]
+
+
+class History(lightning.Callback):
+    """Records losses and metrics by task, task weights and gradient cosines over steps.
+
+    Args:
+        every: Training steps between two records.
+        on_epoch: Called with the share of the training that is done, after each training epoch.
+
+    Attributes:
+        rows: One dictionary a measurement: ``epoch``, ``step``, ``split`` (``"train"`` or ``"validation"``), ``task``,
+            ``other`` (the second task of a cosine), ``quantity`` (``"loss"``, ``"metric"``, ``"weight"``, ``"cosine"``)
+            and ``value``.
+    """
+
+    def __init__(self, every: int = 5, on_epoch: Callable[[float], None] | None = None) -> None:
+        self.every = every
+        self.on_epoch = on_epoch
+        self.rows: list[Row] = []
+
+    def _add(
+        self,
+        trainer: lightning.Trainer,
+        split: str,
+        quantity: str,
+        task: str,
+        value: float,
+        *,
+        other: str | None = None,
+    ) -> None:
+        if math.isfinite(value):
+            place = {"epoch": trainer.current_epoch, "step": trainer.global_step, "split": split}
+            self.rows.append({**place, "task": task, "other": other, "quantity": quantity, "value": value})
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: object,  # noqa: ARG002
+        batch: object,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Records the first step and every few steps from there."""
+        due = trainer.global_step == 1 or trainer.global_step % self.every == 0  # in step with Lightning's loggers
+        if not isinstance(pl_module, MultiTaskModule) or not due:
+            return
+        logged: dict[str, float] = {}
+        for task, loss in pl_module.losses.items():
+            logged[f"train/loss/{task}"] = float(loss)
+            self._add(trainer, "train", "loss", task, float(loss))
+        record = pl_module.model.fan_out.last
+        if record is not None and len(record.tasks) > 1:
+            for task, weight in zip(record.tasks, record.weights.tolist(), strict=True):
+                logged[f"train/weight/{task}"] = weight
+                self._add(trainer, "train", "weight", task, weight)
+            cosines = record.cosines.tolist()
+            for (i, task), (j, other) in combinations(enumerate(record.tasks), 2):
+                self._add(trainer, "train", "cosine", task, cosines[i][j], other=other)
+        pl_module.log_dict(logged)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Records losses and metrics of the pass."""
+        if not isinstance(pl_module, MultiTaskModule) or trainer.sanity_checking:
+            return
+        for task, result in pl_module.results["validation"].items():
+            self._add(trainer, "validation", "loss", task, result["loss"])
+            self._add(trainer, "validation", "metric", task, result["metric"])
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Tells how much of the training is done."""
+        if self.on_epoch is not None and trainer.max_epochs:
+            self.on_epoch((trainer.current_epoch + 1) / trainer.max_epochs)

@@ -1,0 +1,128 @@
+"""The LightningModule for any MultiTaskModel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import lightning
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from counterpoint.models import MultiTaskModel
+    from counterpoint.tasks import Task
+
+SCORE = "validation/score"
+
+
+class MultiTaskModule(lightning.LightningModule):
+    """Sums the losses, lets the model's FanOut balance them, and counts metrics.
+
+    A batch is ``(inputs, {task: targets})``; tasks without targets in a batch take no part in it. Logged are
+    ``train/loss/TASK``, ``train/weight/TASK``, ``validation/loss/TASK``, ``validation/METRIC/TASK``, the same for
+    ``test``, and ``validation/score``: the mean over tasks of the metric, negated where less is better.
+
+    Args:
+        model: The network.
+        tasks: One task for each head.
+        lr: Learning rate of Adam.
+
+    Attributes:
+        losses: Losses of the last training step by task, detached.
+        results: Loss and metric by task of the last pass over each split.
+
+    Raises:
+        ValueError: if the tasks are not those of the model.
+    """
+
+    def __init__(self, model: MultiTaskModel, tasks: Sequence[Task], lr: float = 1e-3) -> None:
+        super().__init__()
+        names = [task.name for task in tasks]
+        if sorted(names) != sorted(model.tasks):
+            raise ValueError(f"tasks are {sorted(names)}, expected those of the model's heads, {sorted(model.tasks)}")
+        self.model = model
+        self.tasks = {task.name: task for task in tasks}
+        self.lr = lr
+        self.losses: dict[str, Tensor] = {}
+        self.results: dict[str, dict[str, dict[str, float]]] = {}
+        # Lists, not ModuleDicts: task names may hold dots. Not in the state_dict: metrics start anew in each pass.
+        self._metrics = {split: [task.metric.clone() for task in tasks] for split in ("validation", "test")}
+        self._loss_sums: dict[str, Tensor] = {}
+        self._rows: dict[str, int] = {}
+
+    def _losses(self, batch: tuple[Tensor, dict[str, Tensor]]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        inputs, targets = batch
+        present = [name for name in self.tasks if name in targets]
+        outputs = self.model(inputs, present)
+        return outputs, {name: self.tasks[name].loss(outputs[name], targets[name]) for name in present}
+
+    def training_step(self, batch: tuple[Tensor, dict[str, Tensor]], batch_idx: int) -> Tensor:  # noqa: ARG002
+        """The plain sum of the losses; the FanOut's backward does the rest."""
+        _, losses = self._losses(batch)
+        self.losses = {name: loss.detach() for name, loss in losses.items()}
+        return torch.stack(list(losses.values())).sum()
+
+    def on_after_backward(self) -> None:
+        """Keeps a skipped task's non-finite gradient out of its own head, too."""
+        record = self.model.fan_out.last
+        for name in record.skipped if record is not None else ():
+            self.model.heads[name].zero_grad()
+
+    def _start(self) -> None:
+        self._loss_sums, self._rows = {}, {}
+
+    def on_validation_epoch_start(self) -> None:
+        """Starts counting."""
+        self._start()
+
+    def on_test_epoch_start(self) -> None:
+        """Starts counting."""
+        self._start()
+
+    def _count(self, batch: tuple[Tensor, dict[str, Tensor]], split: str) -> None:
+        outputs, losses = self._losses(batch)
+        for name, metric in zip(self.tasks, self._metrics[split], strict=True):
+            if name not in losses:
+                continue
+            targets = batch[1][name]
+            metric.to(targets.device).update(outputs[name].detach(), targets)
+            self._loss_sums[name] = self._loss_sums.get(name, torch.zeros(())).to(targets.device) + losses[
+                name
+            ].detach() * len(targets)
+            self._rows[name] = self._rows.get(name, 0) + len(targets)
+
+    def validation_step(self, batch: tuple[Tensor, dict[str, Tensor]], batch_idx: int) -> None:  # noqa: ARG002
+        """Counts losses and metrics."""
+        self._count(batch, "validation")
+
+    def test_step(self, batch: tuple[Tensor, dict[str, Tensor]], batch_idx: int) -> None:  # noqa: ARG002
+        """Counts losses and metrics."""
+        self._count(batch, "test")
+
+    def _finish(self, split: str) -> None:
+        self.results[split] = {}
+        for (name, task), metric in zip(self.tasks.items(), self._metrics[split], strict=True):
+            if name not in self._rows:
+                continue
+            loss, value = float(self._loss_sums[name]) / self._rows[name], float(metric.compute())
+            metric.reset()
+            self.results[split][name] = {"loss": loss, "metric": value}
+            self.log(f"{split}/loss/{name}", loss)
+            self.log(f"{split}/{task.metric_name}/{name}", value)
+        scores = [self.tasks[name].sign * result["metric"] for name, result in self.results[split].items()]
+        if scores:
+            self.log(f"{split}/score", sum(scores) / len(scores))
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs losses, metrics and the score."""
+        self._finish("validation")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs losses, metrics and the score."""
+        self._finish("test")
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam on everything, learned weightings included."""
+        return torch.optim.Adam(self.parameters(), lr=self.lr)
