@@ -1,0 +1,108 @@
+"""From a study's history to curves a page can show: mean over seeds, range over seeds, few points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+# A panel is at most some 500 pixels wide; more points than this cost bytes and cannot be told apart.
+MAX_POINTS = 120
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A quantity over training steps.
+
+    Attributes:
+        steps: Training steps, ascending.
+        mean: Mean over seeds at each step.
+        low: Smallest value over seeds.
+        high: Largest value over seeds.
+        seeds: Number of seeds.
+    """
+
+    steps: list[float]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+    seeds: int
+
+
+def curve(rows: pd.DataFrame, max_points: int = MAX_POINTS) -> Curve | None:
+    """Summarizes history rows of one method, task and quantity over seeds.
+
+    Where there are more than ``max_points`` steps, neighbouring steps are averaged within each seed first, so
+    that the range shows differences between seeds and not the noise of single steps.
+
+    Args:
+        rows: Rows of ``Results.history`` with ``seed``, ``step`` and ``value``.
+        max_points: The most points to return.
+
+    Returns:
+        The curve, or None where nothing finite was recorded.
+
+    Example:
+        >>> import pandas as pd
+        >>> rows = pd.DataFrame({"seed": [0, 1, 0, 1], "step": [1, 1, 9, 9], "value": [1.0, 3.0, 2.0, 2.0]})
+        >>> curve(rows)
+        Curve(steps=[1.0, 9.0], mean=[2.0, 2.0], low=[1.0, 2.0], high=[3.0, 2.0], seeds=2)
+    """
+    rows = rows[np.isfinite(rows["value"].astype(float)) & np.isfinite(rows["step"].astype(float))]
+    if rows.empty:
+        return None
+    by_seed = rows.pivot_table(index="step", columns="seed", values="value", aggfunc="mean").sort_index()
+    steps = by_seed.index.to_numpy(dtype=float)
+    if len(steps) > max_points:
+        bins = np.arange(len(steps)) * max_points // len(steps)
+        by_seed = by_seed.groupby(bins).mean()
+        steps = np.bincount(bins, weights=steps) / np.bincount(bins)
+    return Curve(
+        steps=[float(step) for step in np.round(steps, 1)],
+        mean=_rounded(by_seed.mean(axis=1)),
+        low=_rounded(by_seed.min(axis=1)),
+        high=_rounded(by_seed.max(axis=1)),
+        seeds=by_seed.shape[1],
+    )
+
+
+def weight_shares(history: pd.DataFrame) -> pd.DataFrame:
+    """The recorded weights, each as a share of the sum over tasks at its step.
+
+    Methods scale their weights differently (MGDA's sum to 1, uniform weights are 1 each); shares compare.
+
+    Example:
+        >>> import pandas as pd
+        >>> columns = ["run", "step", "task", "quantity", "value"]
+        >>> rows = [("u", 0, "left", "weight", 1.0), ("u", 0, "right", "weight", 3.0)]
+        >>> list(weight_shares(pd.DataFrame(rows, columns=columns))["value"])
+        [0.25, 0.75]
+    """
+    weights = history[history["quantity"] == "weight"]
+    total = weights["value"].abs().groupby([weights["run"], weights["step"]]).transform("sum")
+    return weights.assign(value=weights["value"] / total.where(total > 0))
+
+
+def pair_cosines(history: pd.DataFrame) -> pd.DataFrame:
+    """The recorded cosines, once a pair: (right, left) counts as (left, right), a task with itself not.
+
+    Example:
+        >>> import pandas as pd
+        >>> columns = ["task", "other", "quantity", "value"]
+        >>> rows = [("b", "a", "cosine", 0.5), ("a", "a", "cosine", 1.0), ("a", None, "loss", 2.0)]
+        >>> pair_cosines(pd.DataFrame(rows, columns=columns))[["task", "other"]].to_numpy().tolist()
+        [['a', 'b']]
+    """
+    cosines = history[(history["quantity"] == "cosine") & (history["task"] != history["other"])]
+    task, other = cosines["task"].astype(str), cosines["other"].astype(str)
+    return cosines.assign(task=task.where(task < other, other), other=other.where(task < other, task))
+
+
+def both_ways(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Pairs listed under each of their two tasks, to average a task's cosines with all others."""
+    return pd.concat([pairs, pairs.assign(task=pairs["other"], other=pairs["task"])], ignore_index=True)
+
+
+def _rounded(values: pd.Series[float]) -> list[float]:
+    return [float(f"{value:.4g}") for value in values]

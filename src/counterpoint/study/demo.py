@@ -1,0 +1,144 @@
+"""The demo study: two digits on one canvas, trained alone, together, and together with balanced gradients."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+import time
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from counterpoint import __version__
+from counterpoint.balancing import get_weighting
+from counterpoint.data import DigitPairs
+from counterpoint.data.digit_pairs import TASKS
+from counterpoint.study.digit_pairs import LEARNING_RATE, Job, Outcome, describe, train
+from counterpoint.study.local import run_all
+from counterpoint.study.plan import Run, plan
+from counterpoint.study.results import Results, check_writable
+from counterpoint.training import FitSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The digit-pair study.
+
+    Attributes:
+        weightings: Names of the weightings to train the two tasks together with.
+        seeds: Trainings of each kind.
+        fit: How to train.
+        data: Which digit pairs.
+        out: Folder for logs, checkpoints and results.
+        workers: Runs side by side.
+
+    Raises:
+        ValueError: if there is no weighting, an unknown one or one twice, no seed, or no worker.
+        ResultsError: if the folder cannot be written.
+    """
+
+    weightings: tuple[str, ...] = ("uniform", "mgda")
+    seeds: int = 2
+    fit: FitSettings = field(default_factory=FitSettings)
+    data: DigitPairs = field(default_factory=DigitPairs)
+    out: Path = Path("runs/demo")
+    workers: int = max(1, os.cpu_count() or 1)
+
+    def __post_init__(self) -> None:
+        if not self.weightings:
+            raise ValueError("weightings is empty, expected at least one name such as 'mgda'")
+        for name in self.weightings:
+            get_weighting(name)
+            if self.weightings.count(name) > 1:
+                raise ValueError(f"weighting {name!r} is given twice, expected each name once")
+        for name in ("seeds", "workers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        for name in ("train_rows", "validation_rows", "test_rows"):
+            if getattr(self.data, name) < 1:
+                raise ValueError(f"{name} is {getattr(self.data, name)}, expected at least 1")
+        check_writable(self.out)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The trainings, in order."""
+        return plan(TASKS, self.weightings, self.seeds)
+
+    def run(
+        self,
+        command: str,
+        on_progress: Callable[[int, float], None],
+        on_done: Callable[[int, Outcome], None],
+    ) -> Results:
+        """Trains everything and saves the results.
+
+        Args:
+            command: The command line that reproduces this study.
+            on_progress: Called with a run's index in ``runs`` and the share of it that is done.
+            on_done: Called with a run's index and its outcome.
+        """
+        started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
+        jobs = [
+            Job(
+                run,
+                self.data,
+                replace(self.fit, seed=run.seed, progress_bar=False),
+                self.out / "runs" / run.id,
+            )
+            for run in self.runs
+        ]
+        outcomes = run_all(jobs, train, self.workers, on_progress, on_done)
+        first_seed = [outcome for run, outcome in zip(self.runs, outcomes, strict=True) if run.seed == 0]
+        results = Results(
+            pd.concat([outcome.scores for outcome in outcomes], ignore_index=True),
+            pd.concat([outcome.history for outcome in outcomes], ignore_index=True),
+            pd.concat([outcome.examples for outcome in first_seed], ignore_index=True),
+            self._about(command, started, time.perf_counter() - clock),
+        )
+        results.save(self.out)
+        return results
+
+    def _about(self, command: str, started: dt.datetime, seconds: float) -> dict[str, Any]:
+        return {
+            "title": "Two digits, one network",
+            "question": (
+                "Two tasks, reading the left and the right of two overlapping digits, are trained each alone, together "
+                "with the plain sum of their losses, and together with balanced gradients."
+            ),
+            "data": describe(self.data),
+            "settings": {
+                "network": "LeNet, one head a task",
+                "epochs": self.fit.epochs,
+                "batch size": self.fit.batch_size,
+                "optimizer": "Adam",
+                "learning rate": LEARNING_RATE,
+                "precision": self.fit.precision,
+                "seeds": self.seeds,
+                "tested": "checkpoint with the best mean validation accuracy",
+                "runs side by side": self.workers,
+            },
+            "command": command,
+            "versions": {"counterpoint": __version__}
+            | {name: version(name) for name in ("torch", "lightning", "torchmetrics", "numpy")}
+            | {"python": platform.python_version()},
+            "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(seconds, 1),
+        }
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,98 @@
+"""Several runs side by side on this machine, one thread each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from queue import Empty
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+# Small networks gain nothing from a second thread and lose a lot when two processes compete for it.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+_LOOK_AGAIN_SECONDS = 0.2
+
+# The queue that a worker process reports to; set once when the process starts.
+_reports: Any = None
+
+
+def run_all(
+    items: Sequence[Item],
+    work: Callable[[Item, Callable[[float], None]], Outcome],
+    workers: int,
+    on_progress: Callable[[int, float], None],
+    on_done: Callable[[int, Outcome], None],
+) -> list[Outcome]:
+    """Does ``work`` for every item and returns the outcomes in the items' order.
+
+    Args:
+        items: What to work on; must be picklable.
+        work: A module-level function of an item and a callable to report the share that is done.
+        workers: Processes; with 1 everything happens in this process.
+        on_progress: Called in this process with an item's index and the share of it that is done.
+        on_done: Called in this process with an item's index and its outcome.
+
+    Raises:
+        Exception: what ``work`` raised first; runs that have not started then never start.
+    """
+    if workers == 1:
+        outcomes = []
+        for index, item in enumerate(items):
+            outcomes.append(work(item, lambda share, index=index: on_progress(index, share)))  # type: ignore[misc]
+            on_done(index, outcomes[-1])
+        return outcomes
+    context = multiprocessing.get_context("spawn")
+    reports = context.Queue()
+    with (
+        _environment(_ONE_THREAD),
+        ProcessPoolExecutor(min(workers, len(items)), context, _start_worker, (reports,)) as pool,
+    ):
+        index_of = {pool.submit(_work_in_worker, work, index, item): index for index, item in enumerate(items)}
+        pending, found = set(index_of), {}
+        try:
+            while pending:
+                done, pending = wait(pending, _LOOK_AGAIN_SECONDS, FIRST_COMPLETED)
+                while True:
+                    try:
+                        on_progress(*reports.get_nowait())
+                    except Empty:
+                        break
+                for future in done:
+                    index = index_of[future]
+                    found[index] = future.result()
+                    on_done(index, found[index])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [found[index] for index in range(len(items))]
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment for processes started within; read by their libraries on import, hence before any of our code."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _start_worker(reports: Any) -> None:
+    global _reports  # noqa: PLW0603  (a queue can be inherited by a process, but not be sent to it)
+    _reports = reports
+
+
+def _work_in_worker(work: Callable[[Item, Callable[[float], None]], Outcome], index: int, item: Item) -> Outcome:
+    return work(item, lambda share: _reports.put((index, share)))

@@ -1,0 +1,137 @@
+"""The results store: what a study measured, as tables in one folder. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCHEMA_VERSION = 1
+
+SCORES = [
+    "run",
+    "method",
+    "label",
+    "seed",
+    "task",
+    "metric",
+    "direction",
+    "value",
+    "loss",
+    "seconds",
+    "parameters",
+]
+HISTORY = ["run", "method", "label", "seed", "epoch", "step", "split", "task", "other", "quantity", "value"]
+EXAMPLES = ["example", "image", "task", "method", "label", "target", "prediction"]
+
+
+class ResultsError(ValueError):
+    """A results folder that cannot be read or written."""
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Everything a finished study measured.
+
+    Attributes:
+        scores: One row per run and task: ``run``, ``method`` (key), ``label`` (for people), ``seed``, ``task``,
+            ``metric``, ``direction`` (``"maximize"`` or ``"minimize"``), test ``value`` and test ``loss`` at the
+            checkpoint with the best validation score, ``seconds`` and ``parameters`` of the run.
+        history: One row per measurement: ``split`` is ``"train"`` or ``"validation"``; ``quantity`` is ``"loss"``,
+            ``"metric"``, ``"weight"`` or ``"cosine"`` (between ``task`` and ``other``).
+        examples: A few test inputs (PNG bytes) with each method's prediction per task.
+        about: The study's facts: title, data, settings, command, versions, machine, start, seconds.
+
+    Example:
+        >>> import pandas as pd, tempfile
+        >>> empty = Results(pd.DataFrame(columns=SCORES), pd.DataFrame(columns=HISTORY),
+        ...                 pd.DataFrame(columns=EXAMPLES), {"title": "nothing yet"})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     empty.save(folder)
+        ...     Results.load(folder).about["title"]
+        'nothing yet'
+    """
+
+    scores: pd.DataFrame
+    history: pd.DataFrame
+    examples: pd.DataFrame
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the tables as Parquet and the facts as JSON, each completely or not at all.
+
+        Raises:
+            ResultsError: if the folder cannot be written.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / "scores.parquet", lambda p: self.scores.to_parquet(p, index=False))
+            write_atomically(folder / "history.parquet", lambda p: self.history.to_parquet(p, index=False))
+            write_atomically(folder / "examples.parquet", lambda p: self.examples.to_parquet(p, index=False))
+            about = {"schema_version": SCHEMA_VERSION, **self.about}
+            text = json.dumps(about, indent=1, ensure_ascii=False)
+            write_atomically(folder / "study.json", lambda p: p.write_text(text, encoding="utf-8"))
+        except OSError as error:
+            raise ResultsError(f"cannot write results to '{folder}': {error.strerror}; choose another folder") from None
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Results:
+        """Reads what :meth:`save` wrote.
+
+        Raises:
+            ResultsError: if the folder holds no results, or results of another schema.
+        """
+        folder = Path(folder)
+        try:
+            about = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+            version = about.get("schema_version")
+            if version != SCHEMA_VERSION:
+                raise ResultsError(
+                    f"'{folder}' holds results of schema {version!r}, this version reads schema {SCHEMA_VERSION}; "
+                    "run the study again"
+                )
+            scores, history, examples = (
+                pd.read_parquet(folder / f"{name}.parquet") for name in ("scores", "history", "examples")
+            )
+        except (OSError, json.JSONDecodeError) as error:
+            raise ResultsError(f"'{folder}' holds no finished results ({error}); run a study into it first") from None
+        return cls(scores, history, examples, about)
+
+
+def write_atomically(target: Path, write: Callable[[Path], object]) -> None:
+    """Lets ``write`` fill a temporary file beside ``target``, then renames it, so that no half file is ever seen."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)  # mkstemp makes it private; results are meant to be read by others
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: str | Path) -> None:
+    """Makes the folder and tries to write into it, before hours of work depend on it.
+
+    Raises:
+        ResultsError: if that fails.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ResultsError(
+            f"cannot write to out folder '{folder}': {error.strerror}; choose a folder that you may write to"
+        ) from None

@@ -1,0 +1,104 @@
+"""What a study's numbers say: means, spreads, and relative change against single-task training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+BASELINE = "single"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with its 95 % interval (Student's t; infinite with a single seed).
+
+    Attributes:
+        mean: Mean over seeds.
+        low: Lower end of the 95 % interval.
+        high: Upper end of the 95 % interval.
+        spread: Standard deviation over seeds, 0 with a single seed.
+        seeds: Number of seeds.
+    """
+
+    mean: float
+    low: float
+    high: float
+    spread: float
+    seeds: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """Estimates the mean of ``values``, one value a seed.
+
+        Example:
+            >>> Estimate.of([1.0, 2.0, 3.0]).mean
+            2.0
+        """
+        n = len(values)
+        mean = float(np.mean(values))
+        if n < 2:
+            return cls(mean, -math.inf, math.inf, 0.0, n)
+        spread = float(np.std(values, ddof=1))
+        half = float(stats.t.ppf(0.975, n - 1)) * spread / math.sqrt(n)
+        return cls(mean, mean - half, mean + half, spread, n)
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the 95 % interval lies on one side of zero."""
+        return self.low > 0 or self.high < 0
+
+
+def delta_m(scores: pd.DataFrame, method: str, baseline: str = BASELINE) -> dict[int, float]:
+    r"""Relative change against single-task training, in percent, per seed; positive is better.
+
+    The multi-task literature's :math:`\Delta_m = \frac{100}{T} \sum_t s_t (M_t - B_t) / |B_t|` with :math:`s_t` = 1 for
+    metrics to maximize and -1 for metrics to minimize (Maninis et al., CVPR 2019, Eq. 1). Runs are paired by seed.
+
+    Args:
+        scores: ``Results.scores``.
+        method: Key of the method to judge.
+        baseline: Key of the method to compare with.
+
+    Returns:
+        Percent per seed that both methods have.
+
+    Example:
+        >>> import pandas as pd
+        >>> rows = [("single", 0, "a", "maximize", 0.8), ("uniform", 0, "a", "maximize", 0.88),
+        ...         ("single", 0, "b", "minimize", 2.0), ("uniform", 0, "b", "minimize", 1.0)]
+        >>> frame = pd.DataFrame(rows, columns=["method", "seed", "task", "direction", "value"])
+        >>> round(delta_m(frame, "uniform")[0], 6)  # (10 % + 50 %) / 2
+        30.0
+    """
+    return {
+        seed: float(np.mean(list(by_task.values()))) for seed, by_task in _changes(scores, method, baseline).items()
+    }
+
+
+def task_delta(scores: pd.DataFrame, method: str, task: str, baseline: str = BASELINE) -> dict[int, float]:
+    """Relative change of one task against the baseline, in percent, per seed; positive is better."""
+    changes = _changes(scores, method, baseline)
+    return {seed: by_task[task] for seed, by_task in changes.items() if task in by_task}
+
+
+def _changes(scores: pd.DataFrame, method: str, baseline: str) -> dict[int, dict[str, float]]:
+    columns = (scores[name].tolist() for name in ("method", "seed", "task", "value"))
+    values = {(method, int(seed), task): float(value) for method, seed, task, value in zip(*columns, strict=True)}
+    directions = dict(zip(scores["task"].tolist(), scores["direction"].tolist(), strict=True))
+    changes: dict[int, dict[str, float]] = {}
+    for (name, seed, task), value in values.items():
+        base = values.get((baseline, seed, task))
+        if name != method or base is None:
+            continue
+        sign = 1.0 if directions[task] == "maximize" else -1.0
+        changes.setdefault(seed, {})[task] = 100.0 * sign * (value - base) / abs(base)
+    return changes
