@@ -65,11 +65,11 @@ def demo(  # noqa: PLR0917  (the command's options)
     console.print(f"Report: {write_report(results, out / 'report.html').resolve()}", soft_wrap=True)
 
 
-def report(folder: Path = Path("runs/demo")) -> None:
+def report(folder: Path) -> None:
     """Write the report of finished results again.
 
     Args:
-        folder: where a study left its results.
+        folder: where a study left its results, for example runs/demo.
     """
     from counterpoint.report import write_report  # noqa: PLC0415
     from counterpoint.study.results import Results  # noqa: PLC0415

@@ -474,9 +474,15 @@ def test_many_columns_are_gathered_block_by_block(monkeypatch):
 
     torch.manual_seed(0)
     vectors = torch.randn(3, 1000, dtype=torch.float64)
+    weights = torch.tensor([0.2, -1.0, 3.0], dtype=torch.float64)
+    whole = gram.TaskGradients([[v] for v in vectors])
+    torch.testing.assert_close(whole.gram(), vectors @ vectors.T)
+    torch.testing.assert_close(whole.weighted_sum(weights)[0], weights @ vectors)
     monkeypatch.setattr(gram, "_BLOCK_ELEMENTS", 64)
-    torch.testing.assert_close(gram.gram_matrix([[v] for v in vectors]), vectors @ vectors.T)
-    assert gram.gram_matrix([[torch.ones(0)], [torch.ones(0)]]).tolist() == [[0, 0], [0, 0]]
+    blocks = gram.TaskGradients([[v] for v in vectors])
+    torch.testing.assert_close(blocks.gram(), whole.gram())
+    torch.testing.assert_close(blocks.weighted_sum(weights)[0], weights @ vectors)
+    assert gram.TaskGradients([[torch.ones(0)], [torch.ones(0)]]).gram().tolist() == [[0, 0], [0, 0]]
 
 
 def test_repr_says_what_it_is():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
-from counterpoint.balancing.gram import gram_matrix, gram_on_host, weighted_sum
+from counterpoint.balancing.gram import TaskGradients
 from counterpoint.balancing.step_record import NonFiniteGradientError, StepRecord
 
 if TYPE_CHECKING:
@@ -44,31 +45,30 @@ def combine(
     """
     rows = {task: row for task, row in rows.items() if any(gradient is not None for gradient in row)}
     columns = list(zip(*rows.values(), strict=True))
+    gradients = TaskGradients(list(rows.values()))
     skipped: tuple[str, ...] = ()
     device = next(gradient.device.type for column in columns for gradient in column if gradient is not None)
     with torch.no_grad(), _full_precision(device):
         if on_nonfinite == "propagate" and not getattr(weighting, "needs_gram", True):
-            gram = gram_matrix(list(rows.values()))  # nobody looks at it: it stays on its device, nothing waits
+            gram = gradients.gram()  # nobody looks at it: it stays on its device, nothing waits
             weights = _weights(weighting, gram)
         else:
-            gram = gram_on_host(list(rows.values()))
-            finite = torch.isfinite(gram.diagonal())
-            if not finite.all():
-                broken = tuple(task for task, good in zip(rows, finite.tolist(), strict=True) if not good)
+            gram = gradients.gram_on_host()
+            finite = [math.isfinite(square) for square in gram.diagonal().tolist()]
+            if not all(finite):
+                broken = tuple(task for task, good in zip(rows, finite, strict=True) if not good)
                 if on_nonfinite == "raise":
                     raise NonFiniteGradientError(broken)
                 if on_nonfinite == "skip":
                     skipped = broken
                     rows = {task: row for task, row in rows.items() if task not in broken}
                     gram = gram[finite][:, finite]
-            if rows and (skipped or finite.all()):
+                    gradients = TaskGradients(list(rows.values())) if rows else gradients
+            if rows and (skipped or all(finite)):
                 weights = _weights(weighting, gram)
             else:  # nothing to weigh, or the NaN that "propagate" promises
                 weights = gram.new_full((len(rows),), torch.nan)
-        combined = [
-            weighted_sum([row[position] for row in rows.values()], weights) if rows else _zero(column)
-            for position, column in enumerate(columns)
-        ]
+        combined = gradients.weighted_sum(weights) if rows else [_zero(column) for column in columns]
         return combined, _record(tuple(tasks), tuple(rows), weights, gram, skipped)
 
 
@@ -85,7 +85,7 @@ def _weights(weighting: Weighting | Callable[[Tensor], Tensor], gram: Tensor) ->
         raise ValueError(
             f"weighting {weighting!r} returned shape {list(weights.shape)}, expected [{len(gram)}], one weight a task"
         )
-    if weights.device.type == "cpu" and not torch.isfinite(weights).all():
+    if weights.device.type == "cpu" and not all(map(math.isfinite, weights.tolist())):
         raise ValueError(f"weighting {weighting!r} returned {weights.tolist()}, expected finite weights")
     return weights
 

@@ -109,12 +109,18 @@ class FanOut(nn.Module):
         """
         names = self.tasks if tasks is None else self._known(tasks)
         if self.training and torch.is_grad_enabled():
-            return cast("dict[str, Tensor]", self._fan(features, names))
+            fan = self._fan_uncompiled if torch.compiler.is_compiling() else self._fan
+            return cast("dict[str, Tensor]", fan(features, names))
         handed_on = features if isinstance(features, Tensor) else tuple(features)
         return cast("dict[str, Tensor]", dict.fromkeys(names, handed_on))
 
-    # Compiled models break their graph here: the weighting runs on the host. Evaluation needs no break.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _fan_uncompiled(
+        self, features: Tensor | Sequence[Tensor], names: tuple[str, ...]
+    ) -> dict[str, Tensor] | dict[str, tuple[Tensor, ...]]:
+        """Compiled models break their graph here: the weighting runs on the host. Evaluation needs no break."""
+        return self._fan(features, names)
+
     def _fan(
         self, features: Tensor | Sequence[Tensor], names: tuple[str, ...]
     ) -> dict[str, Tensor] | dict[str, tuple[Tensor, ...]]:
@@ -175,7 +181,7 @@ class FanOut(nn.Module):
             warnings.warn(
                 "FanOut got features without grad in train mode, expected features that require grad: there is nothing "
                 "to balance and they are handed on; call .eval() on the FanOut if the encoder is meant to be frozen",
-                stacklevel=7,  # whoever called the layer, past nn.Module and torch.compiler
+                stacklevel=6,  # whoever called the layer, past nn.Module
             )
 
 

@@ -8,29 +8,31 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 import numpy as np
 import torch
-from scipy.linalg.lapack import dpotrf, dpotrs
 from torch import Tensor
 
 from counterpoint.balancing.interior_point import interior_point
+from counterpoint.balancing.pivoting import exchange
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 W = TypeVar("W", Array, Tensor)
 
-# A gap below this share of the optimum is exact for every purpose ...
-_EXACT = 1e-9
+# A gap below this share of the optimum is accepted as it is (1e-9 is promised) ...
+_EXACT = 1e-10
 # ... and below this many units of rounding it cannot be told from zero.
 _ROUNDING = 8 * np.finfo(np.float64).eps
-# Added to the unit diagonal, per task, so that rank-deficient systems have one solution, the one of least norm: large
+# Added to the unit diagonal so that rank-deficient systems have one solution, the one of least norm: large
 # enough for rounding not to choose among the solutions, small enough for refinement to remove its effect. Nearly
 # parallel vectors need the finer one.
 _RIDGE = 1e-11
 _FINE_RIDGE = 1e-13
 _LARGEST_RIDGE = 1e-2
-# Exchanges in a row that may fail to reduce the number of violations (Kim & Park 2011 use 3).
-_PATIENCE = 3
-_SIGN_TOLERANCE = 1e-13
+# Slack of a task outside the support that rounding may have put there.
+_CLOSE = 1e-9
 # Inner products of half-precision gradients may be this far from positive semidefinite, relative to the largest norm.
 _NEGATIVE = 1e-3
+# Squared norms below this cannot be inverted: the vector is zero.
+_VANISHED = 1e-290
 _NOT_PSD = "gram is not positive semidefinite, expected inner products of one set of vectors"
 
 
@@ -89,11 +91,10 @@ def min_norm_point(
         True
     """
     matrix = _checked(gram)
-    support = None if start is None else np.asarray(start) > 0
-    point = _solve(matrix, support)
+    weights, iterations = solve(matrix, None if start is None else np.asarray(start))
+    point = _certified(matrix, weights, iterations)
     if isinstance(gram, Tensor):
-        weights = torch.from_numpy(point.weights).to(gram.device)
-        return MinNormPoint(weights, point.norm_squared, point.gap, point.iterations)
+        return MinNormPoint(torch.from_numpy(weights).to(gram.device), point.norm_squared, point.gap, point.iterations)
     return point
 
 
@@ -112,111 +113,81 @@ def _checked(gram: Tensor | Array) -> Array:
     return cast("Array", 0.5 * (matrix + matrix.T))
 
 
-def _solve(gram: Array, support: np.ndarray[Any, np.dtype[np.bool_]] | None) -> MinNormPoint[Array]:
-    zero = gram.diagonal() == 0
-    if zero.any():
-        return MinNormPoint(zero / np.count_nonzero(zero), 0.0, 0.0, 0)
-    if len(gram) == 1:
-        return MinNormPoint(np.ones(1), float(gram[0, 0]), 0.0, 0)
+def solve(gram: Array, start: Array | None = None) -> tuple[Array, int]:
+    """:func:`min_norm_point` for a Gram matrix that needs no checks: weights [T] and the number of linear systems."""
     if len(gram) == 2:
-        return _certified(gram, _closed_form(gram), 0)
-    norms = np.sqrt(gram.diagonal())
+        return _closed_form(gram), 0
+    # Lists and few array operations: between two passes through a network every first call of one is a cache miss.
+    squares = gram.diagonal().tolist()
+    shortest = min(squares)
+    if shortest < _VANISHED:
+        zero = np.array([square < _VANISHED for square in squares])
+        return zero / np.count_nonzero(zero), 0
+    if len(gram) == 1:
+        return np.ones(1), 0
     # In v_t = w_t ||g_t|| the problem min w'Gw, sum w = 1 reads min v'Cv, b'v = 1 with unit diagonal C. On that plane
     # adding (b'v)^2 changes nothing, but makes v'(C + bb')v positive where zero lies in the hull, so that the
     # constraint can be dropped: up to a factor, v minimizes v'(C + bb')v / 2 - b'v over v >= 0.
-    b = norms.min() / norms
-    scaled = gram / norms / norms[:, None] + b * b[:, None]
-    if support is None or len(support) != len(gram) or not support.any():
-        support = np.ones(len(gram), dtype=bool)
-    ridge = _RIDGE * len(gram)
+    b = math.sqrt(shortest) / np.sqrt(gram.diagonal())
+    scaled = gram * (1.0 / shortest)  # C = G / (norms norms') = (G / shortest) * bb'
+    scaled += 1.0
+    scaled *= b * b[:, None]
+    support = np.ones(len(gram), dtype=bool)
+    if start is not None and len(start) == len(gram) and max(start.tolist()) > 0:
+        support = start > 0
+    ridge = _RIDGE
     while ridge < _LARGEST_RIDGE:
         try:
-            return _search(gram, scaled, b, ridge, support)
+            point = _search(gram, scaled, b, ridge, support)
         except np.linalg.LinAlgError:  # G is indefinite by the rounding of low-precision inner products
             ridge *= 100.0
+        else:
+            return point.weights, point.iterations
     raise ValueError(_NOT_PSD)
 
 
-def _search(
-    gram: Array, scaled: Array, b: Array, ridge: float, support: np.ndarray[Any, np.dtype[np.bool_]]
-) -> MinNormPoint[Array]:
-    fine = min(ridge, _FINE_RIDGE * len(b))
-    v, rounds, settled = _exchange(scaled, b, ridge, support)
-    point = _certified(gram, v * b, rounds)
-    if _is_certain(gram, point):
+def _search(gram: Array, scaled: Array, b: Array, ridge: float, support: Mask) -> MinNormPoint[Array]:
+    found = exchange(scaled, b, ridge, support)
+    point = _certified(gram, found.v * b, found.rounds)
+    if point.gap <= _EXACT * point.norm_squared:  # in training, nearly always
         return point
-    best = [point]
-    if not settled:
+    candidates, rounds = [point], found.rounds
+
+    def consider(v: Array) -> bool:
+        candidates.append(_certified(gram, v * b, rounds))
+        return _is_certain(gram, candidates[-1])
+
+    certain = False
+    if found.settled:
+        v = found.refined()
+        certain, support = consider(v), _touching(scaled, b, v)
+    else:
         v, r, iterations = interior_point(scaled + ridge * np.eye(len(b)), b)
         rounds += iterations
-        best.append(_certified(gram, v * b, rounds))
-        v = np.where(v > r, v, 0.0)
-    for polish in (ridge, fine) if not settled else (fine,):
+        consider(v)
+        support = v > np.minimum(r, v.max() / 2)
+    for polish in (ridge, min(ridge, _FINE_RIDGE * len(b))):
+        if certain:
+            break
         try:
-            v, more, _ = _exchange(scaled, b, polish, v > 0)
+            found = exchange(scaled, b, polish, support)
         except np.linalg.LinAlgError:  # G is indefinite by rounding: the coarser answer stands
             break
-        rounds += more
-        best.append(_certified(gram, v * b, rounds))
-        if _is_certain(gram, best[-1]):
-            break
-    chosen = min(best, key=lambda candidate: candidate.gap)
-    return MinNormPoint(chosen.weights, chosen.norm_squared, chosen.gap, rounds)
+        rounds += found.rounds
+        v = found.refined()
+        certain, support = consider(v), _touching(scaled, b, v)
+    best = min(candidates, key=lambda candidate: candidate.gap)
+    return MinNormPoint(best.weights, best.norm_squared, best.gap, rounds)
 
 
-def _exchange(
-    scaled: Array, b: Array, ridge: float, support: np.ndarray[Any, np.dtype[np.bool_]]
-) -> tuple[Array, int, bool]:
-    """Block principal pivoting (Júdice & Pires 1994): all indices that violate a sign change sides at once.
-
-    Returns v >= 0, the number of exchanges, and whether no violation was left.
-    """
-    fewest, patience, rounds = len(b) + 1, _PATIENCE, 0
-    v = np.zeros(len(b))
-    while True:
-        rounds += 1
-        inside = np.flatnonzero(support)
-        system = scaled[inside[:, None], inside]
-        system.ravel()[:: len(inside) + 1] += ridge
-        factor, failed = dpotrf(system, lower=0, overwrite_a=0, clean=0)
-        if failed:
-            raise np.linalg.LinAlgError
-        target = b[inside]
-        x = dpotrs(factor, target)[0]
-        v[:] = 0.0
-        v[inside] = x
-        slack = scaled @ v - b + ridge * v
-        wrong = np.where(support, v, slack) < -_SIGN_TOLERANCE
-        count = int(np.count_nonzero(wrong))
-        if count < fewest:
-            fewest, patience = count, _PATIENCE
-        else:
-            patience -= 1
-        support = support ^ wrong
-        if count == 0 or patience < 0 or not support.any():
-            break
-    system.ravel()[:: len(inside) + 1] -= ridge
-    v[inside] = np.maximum(_refined(system, factor, target, x), 0.0)
-    return v, rounds, count == 0
-
-
-def _refined(system: Array, factor: Array, target: Array, x: Array) -> Array:
-    """Iterative refinement; also takes out the ridge, as steps of the proximal-point method do."""
-    residual = target - system @ x
-    size = float(np.abs(residual).max())
-    for _ in range(3):
-        candidate = x + dpotrs(factor, residual)[0]
-        residual = target - system @ candidate
-        smaller = float(np.abs(residual).max())
-        if smaller >= size:
-            break
-        x, size = candidate, smaller
-    return x
+def _touching(scaled: Array, b: Array, v: Array) -> Mask:
+    """Indices inside, or so close to the border that rounding put them outside."""
+    return (v > 0) | (scaled @ v - b < _CLOSE)
 
 
 def _closed_form(gram: Array) -> Array:
     (first, cross), (_, second) = gram.tolist()
-    if cross >= first and cross >= second:  # identical vectors
+    if cross >= first and cross >= second:  # identical vectors, or two of zero
         return np.array([0.5, 0.5])
     if cross >= first:
         return np.array([1.0, 0.0])
@@ -227,16 +198,18 @@ def _closed_form(gram: Array) -> Array:
 
 
 def _certified(gram: Array, weights: Array, iterations: int) -> MinNormPoint[Array]:
-    weights = weights / weights.sum()
+    weights = weights / sum(weights.tolist())
     slopes = gram @ weights
     norm_squared = float(weights @ slopes)
     if norm_squared < -_NEGATIVE * float(gram.diagonal().max()):
         raise ValueError(_NOT_PSD)
-    gap = max(0.0, norm_squared - float(slopes.min()))
+    gap = max(0.0, norm_squared - min(slopes.tolist()))
     return MinNormPoint(weights, max(0.0, norm_squared), gap, iterations)
 
 
 def _is_certain(gram: Array, point: MinNormPoint[Array]) -> bool:
+    if point.gap <= _EXACT * point.norm_squared:
+        return True
     norms = np.sqrt(gram.diagonal())
     rounding = _ROUNDING * float(norms.max()) * float(point.weights @ norms)
-    return point.gap <= max(_EXACT * point.norm_squared, rounding)
+    return bool(point.gap <= rounding)

@@ -111,9 +111,8 @@ def _task_row(scores: pd.DataFrame, task: str, methods: list[Method]) -> Row:
 def _task_change(rows: pd.DataFrame, method: Method, task: str) -> str:
     if method.key == BASELINE:
         return ""
-    try:
-        changes = list(task_delta(rows, method.key, rows["task"].iloc[0]).values())
-    except ZeroDivisionError:
+    changes = list(task_delta(rows, method.key, rows["task"].iloc[0]).values())
+    if any(math.isnan(change) for change in changes):
         return f"no relative change: {task} scored 0 alone"
     return percent(Estimate.of(changes).mean) if changes else ""
 

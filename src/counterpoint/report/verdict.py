@@ -67,10 +67,7 @@ def compare(scores: pd.DataFrame, method: Method, reference: str = BASELINE) -> 
     tasks = len({task for _, task in common})
     if not common:
         return Comparison(method, Outcome.UNPAIRED, None, 0)
-    try:
-        estimate = Estimate.of(list(delta_m(scores, method.key, reference).values()))
-    except ZeroDivisionError:  # a relative change against zero has no meaning
-        return Comparison(method, Outcome.UNDEFINED, None, tasks)
+    estimate = Estimate.of(list(delta_m(scores, method.key, reference).values()))
     if not math.isfinite(estimate.mean):
         return Comparison(method, Outcome.UNDEFINED, None, tasks)
     if estimate.seeds < 2:

@@ -69,7 +69,7 @@ def delta_m(scores: pd.DataFrame, method: str, baseline: str = BASELINE) -> dict
         baseline: Key of the method to compare with.
 
     Returns:
-        Percent per seed that both methods have.
+        Percent per seed that both methods have; NaN where a task scored 0 with the baseline.
 
     Example:
         >>> import pandas as pd
@@ -79,8 +79,13 @@ def delta_m(scores: pd.DataFrame, method: str, baseline: str = BASELINE) -> dict
         >>> round(delta_m(frame, "uniform")[0], 6)  # (10 % + 50 %) / 2
         30.0
     """
+    changes = _changes(scores, method, baseline)
+    comparable = {task for by_task in changes.values() for task in by_task}
+    # A seed that lacks a task would be the mean of something else.
     return {
-        seed: float(np.mean(list(by_task.values()))) for seed, by_task in _changes(scores, method, baseline).items()
+        seed: float(np.mean(list(by_task.values())))
+        for seed, by_task in changes.items()
+        if len(by_task) == len(comparable)
     }
 
 
@@ -100,5 +105,5 @@ def _changes(scores: pd.DataFrame, method: str, baseline: str) -> dict[int, dict
         if name != method or base is None:
             continue
         sign = 1.0 if directions[task] == "maximize" else -1.0
-        changes.setdefault(seed, {})[task] = 100.0 * sign * (value - base) / abs(base)
+        changes.setdefault(seed, {})[task] = 100.0 * sign * (value - base) / abs(base) if base else math.nan
     return changes

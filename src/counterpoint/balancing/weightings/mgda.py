@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from counterpoint.balancing.frank_wolfe import frank_wolfe
-from counterpoint.balancing.min_norm import min_norm_point
+from counterpoint.balancing.min_norm import solve
 from counterpoint.balancing.weightings.weighting import Weighting
 
 Solver = Literal["active-set", "frank-wolfe"]
@@ -62,7 +62,7 @@ class MGDA(Weighting):
 
     def forward(self, gram: Tensor, losses: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Returns the min-norm weights, [T, T] -> [T], non-negative with sum 1."""
-        matrix = gram.detach().to("cpu", torch.float64).numpy()
+        matrix = gram.detach().to("cpu").to(torch.float64).numpy()
         if self.normalize == "l2":
             norms = np.sqrt(matrix.diagonal())
             norms = np.where(norms > 0, norms, 1.0)
@@ -70,8 +70,7 @@ class MGDA(Weighting):
         if self.solver == "frank-wolfe":
             weights = frank_wolfe(matrix, self.max_iterations)
         else:
-            warm = self._previous if self._previous is not None and len(self._previous) == len(matrix) else None
-            weights = min_norm_point(matrix, start=warm).weights
+            weights, _ = solve(matrix, start=self._previous)
             self._previous = weights
         return torch.from_numpy(weights).to(gram.device, gram.dtype)
 
