@@ -16,7 +16,7 @@ def demo(  # noqa: PLR0917  (the command's options)
     weightings: str = "uniform,mgda",
     out: Path = Path("runs/demo"),
     precision: Literal["32", "bf16"] = "32",
-    train_rows: int = 20_000,
+    train_rows: int = 16_000,
     workers: int | None = None,
 ) -> None:
     """Train two tasks alone, together, and together with balanced gradients, and show what happened.
@@ -37,7 +37,7 @@ def demo(  # noqa: PLR0917  (the command's options)
     import shlex  # noqa: PLC0415
 
     from counterpoint.data import DigitPairs  # noqa: PLC0415
-    from counterpoint.report import write_report  # noqa: PLC0415
+    from counterpoint.report import verdict, write_report  # noqa: PLC0415
     from counterpoint.study.demo import Demo  # noqa: PLC0415
     from counterpoint.terminal import StudyProgress, console, results_table  # noqa: PLC0415
     from counterpoint.training import FitSettings  # noqa: PLC0415
@@ -62,6 +62,8 @@ def demo(  # noqa: PLR0917  (the command's options)
     with StudyProgress(study.runs) as progress:
         results = study.run(command, progress.update, lambda index, outcome: progress.done(index, outcome.scores))
     console.print(results_table(results.scores))
+    for sentence in verdict(results.scores):
+        console.print(sentence, markup=False)
     console.print(f"Report: {write_report(results, out / 'report.html').resolve()}", soft_wrap=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -63,10 +64,10 @@ class StudyProgress:
         """A run is finished."""
         self.update(index, 1.0)
         self._finished += 1
-        values = ", ".join(f"{row.task} {row.metric} {row.value:.4f}" for row in scores.itertuples())
+        values = ", ".join(f"{row.task} {row.value:.4f}" for row in scores.itertuples())
         seconds = float(scores["seconds"].iloc[0])
         place = f"{self._finished}/{len(self._runs)}"
-        console.print(f"{place}  {escape(self._runs[index].title):<28} {escape(values)}  ({seconds:.0f} s)")
+        console.print(f"{place}  {escape(self._runs[index].title):<26} {seconds:4.0f} s  {escape(values)}")
 
 
 def results_table(scores: pd.DataFrame) -> Table:
@@ -75,7 +76,8 @@ def results_table(scores: pd.DataFrame) -> Table:
     Args:
         scores: ``Results.scores``.
     """
-    table = Table(title="Test results, mean ± standard deviation over seeds; change against single-task in brackets")
+    caption = "test results: mean ± standard deviation over seeds, change against single-task"
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
     table.add_column("method")
     tasks = list(dict.fromkeys(scores["task"]))
     for task in tasks:
@@ -87,10 +89,10 @@ def results_table(scores: pd.DataFrame) -> Table:
         cells = [escape(str(rows["label"].iloc[0]))]
         for task in tasks:
             estimate = Estimate.of(rows.loc[rows["task"] == task, "value"].tolist())
-            spread = f" ± {estimate.spread:.4f}" if estimate.seeds > 1 else ""
+            spread = f" ±{estimate.spread:.3f}" if estimate.seeds > 1 else ""
             change = task_delta(scores, str(method), task) if method != BASELINE else {}
-            bracket = f" ({Estimate.of(list(change.values())).mean:+.1f} %)" if change else ""
-            cells.append(f"{estimate.mean:.4f}{spread}{bracket}")
+            percent = f"{Estimate.of(list(change.values())).mean:+.1f}%" if change else ""
+            cells.append(f"{estimate.mean:.4f}{spread} {percent:>5}")
         deltas = list(delta_m(scores, str(method)).values()) if method != BASELINE else []
         cells.append(_delta(Estimate.of(deltas)) if deltas else "")
         table.add_row(*cells)
@@ -99,5 +101,5 @@ def results_table(scores: pd.DataFrame) -> Table:
 
 def _delta(estimate: Estimate) -> str:
     if estimate.seeds < 2:
-        return f"{estimate.mean:+.1f} %, one seed"
-    return f"{estimate.mean:+.1f} % [{estimate.low:+.1f}, {estimate.high:+.1f}]".replace("[", r"\[")
+        return f"{estimate.mean:+.1f}%, one seed"
+    return escape(f"{estimate.mean:+.1f}% [{estimate.low:+.1f}, {estimate.high:+.1f}]")

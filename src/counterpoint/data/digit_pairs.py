@@ -40,8 +40,8 @@ class DigitPairs:
         (torch.Size([100, 1, 36, 36]), ['left', 'right'])
     """
 
-    train_rows: int = 20_000
-    validation_rows: int = 4_000
+    train_rows: int = 16_000
+    validation_rows: int = 2_000
     test_rows: int = 4_000
     seed: int = 0
 

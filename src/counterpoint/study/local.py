@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
-# Small networks gain nothing from a second thread and lose a lot when two processes compete for it.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# Small networks gain nothing from a second thread and lose a lot when two processes compete for it. glibc returns the
+# memory of a step's activations to the system and asks for it again in the next; keeping it saves a quarter of a step.
+_WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_TRIM_THRESHOLD_": "1000000000",
+    "MALLOC_MMAP_THRESHOLD_": "1000000000",
+}
 _LOOK_AGAIN_SECONDS = 0.2
 
 # The queue that a worker process reports to; set once when the process starts.
@@ -51,7 +58,7 @@ def run_all(
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
     with (
-        _environment(_ONE_THREAD),
+        _environment(_WORKER_ENVIRONMENT),
         ProcessPoolExecutor(min(workers, len(items)), context, _start_worker, (reports,)) as pool,
     ):
         index_of = {pool.submit(_work_in_worker, work, index, item): index for index, item in enumerate(items)}
