@@ -82,7 +82,8 @@ class TaskGradients:
         doubtful = [task for task, square in enumerate(squares) if not _SMALLEST_SAFE_SQUARE < square < math.inf]
         if gram.dtype == torch.float32 and any(_is_finite_and_nonzero(self._rows[task]) for task in doubtful):
             host = self.gram(torch.float64).to("cpu")
-        return host
+        # Matrix products round the two triangles differently; a solver that sees both would stumble over it.
+        return (host + host.T).mul_(0.5)
 
     def weighted_sum(self, weights: Tensor) -> list[Tensor | None]:
         """Weighted sum of the task gradients for each tensor, accumulated in at least fp32 and rounded once.
