@@ -433,6 +433,7 @@ def test_recording_waits_for_no_device_that_the_weighting_does_not_wait_for():
             "'lfet'.*did you mean 'left'",
         ),
         (lambda: FanOut(MGDA(), ["a"])("features"), TypeError, "expected a tensor"),
+        (lambda: FanOut(MGDA(), ["a"])(torch.ones(1, dtype=torch.cfloat)), TypeError, "expected real numbers"),
     ],
 )
 def test_bad_arguments_get_one_line(make, error, message):

@@ -113,6 +113,12 @@ def test_tasks_of_another_model_get_one_line():
         MultiTaskModule(module().model, [Task.classification("sign", 2)])
 
 
+def test_targets_of_an_unknown_task_get_one_line():
+    x, y = torch.randn(8, 6), torch.ones(8, dtype=torch.long)
+    with pytest.raises(ValueError, match=r"targets for 'sgin', expected tasks among \['sign', 'sum'\]"):
+        module().training_step((x, {"sgin": y}), 0)
+
+
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": 0}, {"record_every": -1}, {"precision": "fp8"}])
 def test_bad_settings_get_one_line(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .*, expected"):

@@ -80,7 +80,7 @@ def _full_precision(device: str) -> contextlib.AbstractContextManager[object]:
 
 
 def _weights(weighting: Weighting | Callable[[Tensor], Tensor], gram: Tensor) -> Tensor:
-    weights = torch.as_tensor(weighting(gram)).detach()
+    weights = torch.as_tensor(weighting(gram)).detach().to(gram.dtype)
     if weights.shape != gram.shape[:1]:
         raise ValueError(
             f"weighting {weighting!r} returned shape {list(weights.shape)}, expected [{len(gram)}], one weight a task"

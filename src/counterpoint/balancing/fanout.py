@@ -105,7 +105,7 @@ class FanOut(nn.Module):
 
         Raises:
             ValueError: for an unknown task, or features of another layout than in earlier calls.
-            TypeError: if a feature is not a tensor.
+            TypeError: if a feature is not a tensor of real numbers.
         """
         names = self.tasks if tasks is None else self._known(tasks)
         if self.training and torch.is_grad_enabled():
@@ -133,6 +133,8 @@ class FanOut(nn.Module):
         else:
             copies = ()
             self._warn_frozen()
+        if live and not several:
+            return dict(zip(names, copies, strict=True))
         fanned: dict[str, tuple[Tensor, ...]] = {}
         for index, name in enumerate(names):
             own = list(tensors)
@@ -159,6 +161,10 @@ class FanOut(nn.Module):
         for tensor in tensors:
             if not isinstance(tensor, Tensor):
                 raise TypeError(f"features hold a {type(tensor).__name__}, expected a tensor or a sequence of tensors")
+            if tensor.is_complex():
+                raise TypeError(
+                    f"features are {tensor.dtype}, expected real numbers: hand on torch.view_as_real of them"
+                )
         shapes = tuple(tuple(tensor.shape[1:]) for tensor in tensors)
         before, self._shapes = self._shapes, shapes
         if before is None or before == shapes:

@@ -132,8 +132,8 @@ def solve(gram: Array, start: Array | None = None) -> tuple[Array, int]:
     scaled = gram * (1.0 / shortest)  # C = G / (norms norms') = (G / shortest) * bb'
     scaled += 1.0
     scaled *= b * b[:, None]
-    support = np.ones(len(gram), dtype=bool)
-    if start is not None and len(start) == len(gram) and max(start.tolist()) > 0:
+    support = None
+    if start is not None and len(start) == len(gram) and 0 < np.count_nonzero(start) < len(gram):
         support = start > 0
     ridge = _RIDGE
     while ridge < _LARGEST_RIDGE:
@@ -146,7 +146,7 @@ def solve(gram: Array, start: Array | None = None) -> tuple[Array, int]:
     raise ValueError(_NOT_PSD)
 
 
-def _search(gram: Array, scaled: Array, b: Array, ridge: float, support: Mask) -> MinNormPoint[Array]:
+def _search(gram: Array, scaled: Array, b: Array, ridge: float, support: Mask | None) -> MinNormPoint[Array]:
     found = exchange(scaled, b, ridge, support)
     point = _certified(gram, found.v * b, found.rounds)
     if point.gap <= _EXACT * point.norm_squared:  # in training, nearly always

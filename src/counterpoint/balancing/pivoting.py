@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg.lapack import dposv, dpotrs
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -47,7 +47,7 @@ class Exchanged:
         return v
 
 
-def exchange(scaled: Array, b: Array, ridge: float, support: Mask) -> Exchanged:
+def exchange(scaled: Array, b: Array, ridge: float, support: Mask | None = None) -> Exchanged:
     """Minimizes v'Mv/2 - b'v over v >= 0: all indices that violate a sign change sides at once.
 
     Júdice & Pires (1994). May cycle where M is nearly singular; ``settled`` tells.
@@ -56,28 +56,29 @@ def exchange(scaled: Array, b: Array, ridge: float, support: Mask) -> Exchanged:
         scaled: M, [T, T], symmetric positive semidefinite with diagonal of size 1 to 2.
         b: [T], positive, at most 1.
         ridge: Added to M's diagonal.
-        support: [T], where v is expected to be positive.
+        support: [T], where v is expected to be positive; everywhere by default.
 
     Raises:
         numpy.linalg.LinAlgError: if M plus the ridge is not positive definite.
 
     Example:
-        >>> found = exchange(np.array([[1.0, 0.9], [0.9, 1.0]]), np.array([1.0, 0.5]), 0.0, np.array([True, True]))
+        >>> found = exchange(np.array([[1.0, 0.9], [0.9, 1.0]]), np.array([1.0, 0.5]), 0.0)
         >>> found.v, found.rounds, found.settled
         (array([1., 0.]), 2, True)
     """
     fewest, patience, rounds = len(b) + 1, _PATIENCE, 0
+    if support is None:
+        factor, x = _solved(scaled, b, ridge)
+        rounds, positive = 1, [value >= -_SIGN_TOLERANCE for value in x.tolist()]
+        if all(positive):
+            return Exchanged(np.maximum(x, 0.0), rounds, True, np.arange(len(b)), scaled, factor, b, x)
+        fewest, support = len(b) - sum(positive), np.array(positive)
     while True:
         rounds += 1
         inside = np.flatnonzero(support)
         system = scaled[inside[:, None], inside]
         target = b[inside]
-        regular = system.copy()
-        regular.ravel()[:: len(inside) + 1] += ridge
-        factor, failed = dpotrf(regular, lower=0, overwrite_a=1, clean=0)
-        if failed:
-            raise np.linalg.LinAlgError
-        x = dpotrs(factor, target)[0]
+        factor, x = _solved(system, target, ridge)
         v = np.zeros(len(b))
         v[inside] = x
         wrong = np.where(support, v, scaled @ v - b) < -_SIGN_TOLERANCE
@@ -90,3 +91,13 @@ def exchange(scaled: Array, b: Array, ridge: float, support: Mask) -> Exchanged:
         if count == 0 or patience < 0 or not changed.any():
             return Exchanged(np.maximum(v, 0.0), rounds, count == 0, inside, system, factor, target, x)
         support = changed
+
+
+def _solved(system: Array, target: Array, ridge: float) -> tuple[Array, Array]:
+    """Cholesky factor of the system plus the ridge, and the solution."""
+    regular = system.copy()
+    regular.ravel()[:: len(target) + 1] += ridge
+    factor, x, failed = dposv(regular, target, lower=0, overwrite_a=1)
+    if failed:
+        raise np.linalg.LinAlgError
+    return factor, x

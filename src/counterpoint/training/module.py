@@ -54,6 +54,11 @@ class MultiTaskModule(lightning.LightningModule):
 
     def _losses(self, batch: tuple[Tensor, dict[str, Tensor]]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         inputs, targets = batch
+        if unknown := [name for name in targets if name not in self.tasks]:
+            raise ValueError(
+                f"a batch has targets for {unknown[0]!r}, expected tasks among {list(self.tasks)}; drop the others, "
+                "for example with Split.only"
+            )
         present = [name for name in self.tasks if name in targets]
         outputs = self.model(inputs, present)
         return outputs, {name: self.tasks[name].loss(outputs[name], targets[name]) for name in present}
