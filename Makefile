@@ -41,8 +41,8 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/step_cost.py
-	$(BIN)/python benchmarks/min_norm.py
+	$(BIN)/python benchmarks/step_cost.py --out benchmarks/results/step_cost.json
+	$(BIN)/python benchmarks/min_norm.py --out benchmarks/results/min_norm.json
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache

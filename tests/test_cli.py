@@ -1,7 +1,11 @@
 """The command line as a person types it."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
@@ -18,7 +22,8 @@ def run(*arguments, **options):
     ("arguments", "message"),
     [
         (["demo", "--weightings", "mgad"], "unknown weighting 'mgad', expected one of mgda, uniform: try 'mgda'"),
-        (["demo", "--seeds", "0"], "seeds is 0, expected at least 1"),
+        (["demo", "--weightings", "MGDA,mgda"], "weighting 'mgda' is given twice"),
+        (["demo", "--precision", "32", "--seeds", "0"], "seeds is 0, expected at least 1"),
         (["demo", "--epochs", "0"], "epochs is 0, expected at least 1"),
         (["demo", "--weightings", ","], "weightings is empty"),
         (["demo", "--out", "/dev/null/x"], "cannot write to out folder '/dev/null/x'"),
@@ -69,15 +74,40 @@ def test_demo_ends_in_a_table_and_a_report(tmp_path, capsys):
     assert (out / "report.html").stat().st_size == len(page.encode())
 
 
-def test_an_interruption_is_not_a_traceback(monkeypatch, capsys):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_ends_everything_with_one_line(workers, tmp_path):
+    command = [sys.executable, "-c", "from counterpoint.cli import main; main()", "demo"]
+    options = ["--epochs=500", "--train_rows=512", "--seeds=1", f"--workers={workers}", f"--out={tmp_path}"]
+    with subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 90
+        while not list(tmp_path.glob("runs/*/csv/*")):  # until a training is under way
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip().splitlines() == ["counterpoint: interrupted; this study's results were not saved"]
+    assert not (tmp_path / "study.json").exists()
 
-    monkeypatch.setattr("jsonargparse.auto_cli", interrupted)
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["demo"])
-    assert caught.value.code == 130
-    assert "interrupted" in capsys.readouterr().err
+
+def test_an_unexpected_failure_is_told_in_one_line(monkeypatch, capsys):
+    for error, message in (
+        (BrokenProcessPool("terminated abruptly"), "a training process was killed"),
+        (ModuleNotFoundError("No module named 'lightning'"), "pip install 'counterpoint[study]'"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+    ):
+
+        def fail(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr("jsonargparse.auto_cli", fail)
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["demo"])
+        assert caught.value.code == 2
+        assert message in capsys.readouterr().err
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):

@@ -21,5 +21,6 @@ def test_its_commands_and_links_exist():
     assert {"demo", "test"} <= set(targets)
     for target in targets:
         assert f"\n{target}:" in makefile, f"make {target} is not a target"
-    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+    prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", prose):
         assert (ROOT / link).exists(), link

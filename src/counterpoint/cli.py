@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -43,7 +44,7 @@ def demo(  # noqa: PLR0917  (the command's options)
     from counterpoint.training import FitSettings  # noqa: PLC0415
 
     study = Demo(
-        tuple(name.strip() for name in weightings.split(",") if name.strip()),
+        tuple(name.strip().lower() for name in weightings.split(",") if name.strip()),
         seeds,
         FitSettings(epochs=epochs, precision=precision),
         DigitPairs(train_rows=train_rows),
@@ -61,10 +62,11 @@ def demo(  # noqa: PLR0917  (the command's options)
     console.print(f"{len(study.runs)} trainings, {study.workers} side by side, into {out}")
     with StudyProgress(study.runs) as progress:
         results = study.run(command, progress.update, lambda index, outcome: progress.done(index, outcome.scores))
+    page = write_report(results, out / "report.html").resolve()
     console.print(results_table(results.scores))
     for sentence in verdict(results.scores):
         console.print(sentence, markup=False)
-    console.print(f"Report: {write_report(results, out / 'report.html').resolve()}", soft_wrap=True)
+    console.print(f"Report: {page}", markup=False, soft_wrap=True)
 
 
 def report(folder: Path) -> None:
@@ -89,12 +91,21 @@ def _run(arguments: Sequence[str] | None) -> int:
         from jsonargparse import auto_cli  # noqa: PLC0415
     except ImportError:
         return _complain("the command line needs the extra 'study': pip install 'counterpoint[study]'")
+    from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415
+
+    for stream in (sys.stdout, sys.stderr):  # an arrow that the terminal cannot show must not end a study
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         auto_cli([demo, report], args=None if arguments is None else list(arguments), prog="counterpoint")
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ArithmeticError) as error:
         return _complain(" ".join(str(error).split()))
+    except ImportError as error:
+        return _complain(f"{error}; this command needs the extra 'study': pip install 'counterpoint[study]'")
+    except BrokenProcessPool:
+        return _complain("a training process was killed, perhaps for want of memory; try fewer --workers")
     except KeyboardInterrupt:
-        return _complain("interrupted; nothing was saved", code=130)
+        return _complain("interrupted; this study's results were not saved", code=130)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Self
 
 from rich.box import SIMPLE_HEAD
@@ -31,7 +32,7 @@ class StudyProgress:
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self._runs = runs
-        self._shares = [0.0] * len(runs)
+        self._shares: dict[int, float] = {}
         self._finished = 0
         self._progress = Progress(
             TextColumn("[bold]{task.completed:.1f} of {task.total} runs"),
@@ -56,9 +57,11 @@ class StudyProgress:
 
     def update(self, index: int, share: float) -> None:
         """A run has done a share of its work."""
-        self._shares[index] = share
-        running = [run.title for run, part in zip(self._runs, self._shares, strict=True) if 0 < part < 1]
-        self._progress.update(self._task, completed=sum(self._shares), description=escape("; ".join(running)))
+        # Reports travel through a queue: one may arrive after its run is done.
+        self._shares[index] = max(share, self._shares.get(index, 0.0))
+        running = [self._runs[place].title for place, part in sorted(self._shares.items()) if part < 1]
+        completed = sum(self._shares.values())
+        self._progress.update(self._task, completed=completed, description=escape("; ".join(running)))
 
     def done(self, index: int, scores: pd.DataFrame) -> None:
         """A run is finished."""
@@ -100,6 +103,8 @@ def results_table(scores: pd.DataFrame) -> Table:
 
 
 def _delta(estimate: Estimate) -> str:
+    if not math.isfinite(estimate.mean):
+        return "undefined"
     if estimate.seeds < 2:
         return f"{estimate.mean:+.1f}%, one seed"
     return escape(f"{estimate.mean:+.1f}% [{estimate.low:+.1f}, {estimate.high:+.1f}]")

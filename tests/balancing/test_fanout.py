@@ -154,6 +154,50 @@ def test_fanning_out_to_some_tasks_only():
     assert net.fan.last.gram[2, 0] == pytest.approx(2 * float(net.fan.last.gram[0, 0]))
 
 
+def test_weights_belong_to_tasks_whatever_the_order_of_the_call():
+    for order in (["a", "b"], ["b", "a"]):
+        features = torch.ones(2, requires_grad=True)
+        fan = FanOut(FixedWeights([0.9, 0.1]), ["a", "b"])
+        z = fan(features, tasks=order)
+        (z["a"].sum() + 10 * z["b"].sum()).backward()
+        assert features.grad.tolist() == pytest.approx([0.9 + 1.0] * 2)
+        assert fan.last.weights.tolist() == [0.9, 0.1]
+
+
+def test_heads_that_stop_their_gradients_stop_the_shared_one():
+    class Stop(torch.autograd.Function):
+        @staticmethod
+        def forward(_ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(_ctx, _):
+            return None
+
+    features = torch.ones(2, requires_grad=True)
+    fan = FanOut(MGDA(), ["a", "b"])
+    (Stop.apply(fan(features)["a"]).sum() + 0 * torch.ones((), requires_grad=True)).backward()
+    assert features.grad is None
+    assert fan.last.present == ()
+    assert fan.last.absent == ("a", "b")
+    assert fan.last.weights.tolist() == [0, 0]
+
+
+def test_channels_last_gradients_stay_channels_last():
+    torch.manual_seed(0)
+    features = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last).requires_grad_()
+    factors = torch.randn(2, 2, 3, 4, 5)
+    fan = FanOut(MGDA(), ["a", "b"])
+    z = fan(features)
+    (z["a"] * factors[0]).sum().add((z["b"] * factors[1]).sum()).backward()
+    rows = factors.reshape(2, -1).double()
+    torch.testing.assert_close(fan.last.gram, rows @ rows.T, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        features.grad.double(), (fan.last.weights @ rows).reshape(2, 3, 4, 5), rtol=1e-5, atol=1e-6
+    )
+    assert features.grad.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_a_task_may_use_some_of_several_features():
     features = [torch.ones(2, requires_grad=True), torch.ones(3, requires_grad=True)]
     fan = FanOut(Uniform(), ["a", "b"])
@@ -433,6 +477,8 @@ def test_recording_waits_for_no_device_that_the_weighting_does_not_wait_for():
             "'lfet'.*did you mean 'left'",
         ),
         (lambda: FanOut(MGDA(), ["a"])("features"), TypeError, "expected a tensor"),
+        (lambda: FanOut(MGDA(), ["a"]).eval()({"p3": torch.ones(1)}), TypeError, "features hold a dict"),
+        (lambda: FanOut(MGDA(), ["a"])([]), ValueError, "features is empty"),
         (lambda: FanOut(MGDA(), ["a"])(torch.ones(1, dtype=torch.cfloat)), TypeError, "expected real numbers"),
     ],
 )

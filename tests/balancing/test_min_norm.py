@@ -35,6 +35,8 @@ def gradients(kind: str, T: int, seed: int) -> np.ndarray:
         "rank-deficient 1e6": low * scales["1e6"],
         "border": border,
         "border 1e6": border * scales["1e6"],
+        "border sparse": rng.normal(size=(T, T // 2 + 1)) * (rng.random((T, T // 2 + 1)) < 0.3),
+        "border integer": rng.integers(-1, 2, size=(T, T // 2 + 1)).astype(float),
         "zero inside": rng.normal(size=(T, max(1, T // 4))),
         "duplicates": pairs,
         "near-duplicates": pairs + 1e-7 * rng.normal(size=pairs.shape),
@@ -56,6 +58,8 @@ KINDS = [
     "rank-deficient 1e6",
     "border",
     "border 1e6",
+    "border sparse",
+    "border integer",
     "zero inside",
     "duplicates",
     "near-duplicates",
@@ -97,6 +101,16 @@ def test_gap_is_certified_on_every_kind_of_gram_matrix(kind, T):
     for seed in range(6 if T < 100 else 3):
         gram = gram_of(gradients(kind, T, seed))
         assert_optimal(gram, min_norm_point(gram))
+
+
+@pytest.mark.parametrize("kind", ["border", "border sparse", "border integer"])
+@pytest.mark.parametrize("T", [8, 12, 20])
+def test_gap_is_certified_where_zero_lies_on_the_border_of_the_hull(kind, T):
+    """Where active-set methods cycle: many problems, because one in two hundred needs the last resort."""
+    for seed in range(150):
+        vectors = gradients(kind, T, seed)
+        vectors = vectors[np.linalg.norm(vectors, axis=1) > 0]
+        assert_optimal(gram_of(vectors), min_norm_point(gram_of(vectors)))
 
 
 @pytest.mark.parametrize("kind", ["independent", "scaled 1e3", "correlated", "rank-deficient", "nearly cancelling"])
@@ -199,6 +213,21 @@ def test_inner_products_of_low_precision_still_get_an_answer():
     gram = (vectors @ vectors.T).astype(float)
     point = min_norm_point(gram)
     assert point.gap <= 1e-5 * gram.diagonal().max()
+
+
+@pytest.mark.parametrize("size", [1e-295, 1e-150, 1e150, 1e305])
+@pytest.mark.parametrize("T", [2, 3, 6])
+def test_extreme_sizes_are_scaled_first(size, T):
+    weights = min_norm_point(size * np.diag(np.arange(1.0, T + 1))).weights
+    np.testing.assert_allclose(weights, min_norm_point(np.diag(np.arange(1.0, T + 1))).weights, rtol=1e-9)
+
+
+def test_a_start_may_be_a_tensor_and_has_to_fit():
+    gram = gram_of(gradients("independent", 4, 0))
+    start = torch.full((4,), 0.25, requires_grad=True)
+    np.testing.assert_allclose(min_norm_point(gram, start=start).weights, min_norm_point(gram).weights, rtol=1e-9)
+    with pytest.raises(ValueError, match=r"start has shape \[3\], expected \[4\]"):
+        min_norm_point(gram, start=np.ones(3))
 
 
 def test_tensor_in_tensor_out_array_in_array_out():

@@ -83,6 +83,7 @@ def test_names_lead_to_weightings():
             "solver='simplex' is unknown, expected one of active-set, frank-wolfe",
         ),
         (lambda: MGDA(normalize="max"), "normalize='max' is unknown"),
+        (lambda: MGDA()(torch.full((3, 3), torch.nan)), "NaN or infinity"),
         (lambda: MGDA(max_iterations=0), "expected at least 1"),
         (lambda: MGDA()(torch.ones(2, 3)), r"shape \[2, 3\], expected a square matrix"),
         (lambda: Uniform()(torch.ones(2, 2), torch.ones(3)), r"losses have shape \[3\], expected \[2\]"),

@@ -20,6 +20,16 @@ def test_outputs_by_task_and_gradients_through_the_fan_out():
     assert model.heads["type"].weight.grad is not None
 
 
+def test_checkpoints_name_tasks_not_positions():
+    torch.manual_seed(0)
+    left, right = nn.Linear(3, 1), nn.Linear(3, 1)
+    saved = MultiTaskModel(nn.Linear(4, 3), {"left": left, "right": right}).state_dict()
+    other = MultiTaskModel(nn.Linear(4, 3), {"right": nn.Linear(3, 1), "left": nn.Linear(3, 1)})
+    other.load_state_dict(saved)
+    assert torch.equal(other.heads["left"].weight, left.weight)
+    assert torch.equal(other.heads["right"].weight, right.weight)
+
+
 def test_some_tasks_only():
     model = MultiTaskModel(nn.Linear(4, 3), {name: nn.Linear(3, 1) for name in "abc"})
     outputs = model(torch.randn(2, 4), tasks=["c"])

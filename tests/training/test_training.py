@@ -88,6 +88,7 @@ def test_tasks_without_labels_in_a_batch_take_no_part():
     assert trained.model.fan_out.last.present == ("sum",)
     assert list(trained.losses) == ["sum"]
     assert trained.model.heads["sign"].weight.grad is None
+    assert trained.training_step((x, {}), 0) is None
 
 
 def test_a_skipped_task_does_not_poison_its_head():

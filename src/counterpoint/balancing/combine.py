@@ -13,7 +13,7 @@ from counterpoint.balancing.gram import TaskGradients
 from counterpoint.balancing.step_record import NonFiniteGradientError, StepRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from counterpoint.balancing.weightings.weighting import Weighting
 
@@ -43,7 +43,11 @@ def combine(
         NonFiniteGradientError: if ``on_nonfinite`` is ``"raise"`` and a gradient is not finite.
         ValueError: if the weighting does not return one finite number a task.
     """
+    width = len(next(iter(rows.values())))
     rows = {task: row for task, row in rows.items() if any(gradient is not None for gradient in row)}
+    if not rows:  # every head stopped its gradient
+        nothing = torch.zeros(0, dtype=torch.float64)
+        return [None] * width, _record(tuple(tasks), (), nothing, nothing.reshape(0, 0), ())
     columns = list(zip(*rows.values(), strict=True))
     gradients = TaskGradients(list(rows.values()))
     skipped: tuple[str, ...] = ()
@@ -72,18 +76,28 @@ def combine(
         return combined, _record(tuple(tasks), tuple(rows), weights, gram, skipped)
 
 
-def _full_precision(device: str) -> contextlib.AbstractContextManager[object]:
-    """Autocast is still on where backward() is called inside its context; it would round inner products."""
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
-        return torch.autocast(device, enabled=False)
-    return contextlib.nullcontext()
+@contextlib.contextmanager
+def _full_precision(device: str) -> Iterator[None]:
+    """Inner products in fp32 at least.
+
+    Autocast is still on where backward() is called inside its context; TensorFloat-32 on CUDA keeps 10 bits.
+    """
+    with contextlib.ExitStack() as stack:
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            stack.enter_context(torch.autocast(device, enabled=False))
+        precision = torch.get_float32_matmul_precision() if device == "cuda" else "highest"
+        if precision != "highest":
+            torch.set_float32_matmul_precision("highest")
+            stack.callback(torch.set_float32_matmul_precision, precision)
+        yield
 
 
 def _weights(weighting: Weighting | Callable[[Tensor], Tensor], gram: Tensor) -> Tensor:
     weights = torch.as_tensor(weighting(gram)).detach().to(gram.dtype)
     if weights.shape != gram.shape[:1]:
         raise ValueError(
-            f"weighting {weighting!r} returned shape {list(weights.shape)}, expected [{len(gram)}], one weight a task"
+            f"weighting {weighting!r} returned shape {list(weights.shape)}, expected [{len(gram)}], one weight for "
+            "each task that took part in this backward pass"
         )
     if weights.device.type == "cpu" and not all(map(math.isfinite, weights.tolist())):
         raise ValueError(f"weighting {weighting!r} returned {weights.tolist()}, expected finite weights")
@@ -104,4 +118,5 @@ def _record(
     all_weights[positions] = weights
     full = gram.new_full((len(tasks), len(tasks)), torch.nan)
     full[positions[:, None], positions] = gram
-    return StepRecord(tasks, all_weights, full, skipped)
+    absent = tuple(task for task in tasks if task not in used and task not in skipped)
+    return StepRecord(tasks, all_weights, full, skipped, absent)

@@ -32,7 +32,8 @@ class FanOut(nn.Module):
       matrix and has weight 0. That is not the same as a gradient that is exactly zero, which every weighting sees and
       treats as its own documentation says. Sum the losses: a ``backward()`` for each loss sees one task at a time.
     - In eval mode, under ``torch.no_grad()`` and for features that do not require gradients, the features themselves
-      are handed on. The copies share memory with the features; PyTorch refuses to modify them in place.
+      are handed on. In training the copies share memory with the features and PyTorch refuses to modify them in place;
+      in evaluation nobody refuses, so heads should not start with an in-place operation.
     - Each backward pass has its own weights: under gradient accumulation every micro-batch is balanced by itself.
 
     Args:
@@ -40,11 +41,12 @@ class FanOut(nn.Module):
         tasks: Names of the tasks.
         on_nonfinite: What NaN or infinity in a task's gradient does: ``"raise"`` raises
             :class:`NonFiniteGradientError`; ``"skip"`` leaves the task out of this step's shared update and counts it
-            in ``skipped`` (its head has received its own gradient already); ``"propagate"`` makes the whole shared
-            gradient NaN, which a GradScaler looks for.
+            in ``skipped`` (its head has received its own gradient already); ``"propagate"`` lets the shared gradient
+            become non-finite (all of it NaN, if the weighting looks at the Gram matrix), which a GradScaler looks for.
 
     Attributes:
-        last: :class:`StepRecord` of the last backward pass, ``None`` before the first.
+        last: :class:`StepRecord` of the last backward pass, ``None`` before the first. If the layer was used several
+            times in a forward pass, the use that backward reached last, usually the first one.
         skipped: How often each task was skipped.
 
     Raises:
@@ -111,7 +113,7 @@ class FanOut(nn.Module):
         if self.training and torch.is_grad_enabled():
             fan = self._fan_uncompiled if torch.compiler.is_compiling() else self._fan
             return cast("dict[str, Tensor]", fan(features, names))
-        handed_on = features if isinstance(features, Tensor) else tuple(features)
+        handed_on = features if isinstance(features, Tensor) else _checked_tensors(features)
         return cast("dict[str, Tensor]", dict.fromkeys(names, handed_on))
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -125,7 +127,7 @@ class FanOut(nn.Module):
         self, features: Tensor | Sequence[Tensor], names: tuple[str, ...]
     ) -> dict[str, Tensor] | dict[str, tuple[Tensor, ...]]:
         several = not isinstance(features, Tensor)
-        tensors = tuple(features) if several else (cast("Tensor", features),)
+        tensors = _checked_tensors(features) if several else (cast("Tensor", features),)
         self._check_layout(tensors)
         live = [position for position, tensor in enumerate(tensors) if tensor.requires_grad]
         if live:
@@ -159,8 +161,6 @@ class FanOut(nn.Module):
 
     def _check_layout(self, tensors: tuple[Tensor, ...]) -> None:
         for tensor in tensors:
-            if not isinstance(tensor, Tensor):
-                raise TypeError(f"features hold a {type(tensor).__name__}, expected a tensor or a sequence of tensors")
             if tensor.is_complex():
                 raise TypeError(
                     f"features are {tensor.dtype}, expected real numbers: hand on torch.view_as_real of them"
@@ -205,7 +205,9 @@ class _Fan(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         fan, names = ctx.fan, ctx.names
         width = len(gradients) // len(names)
-        rows = {name: gradients[task * width : (task + 1) * width] for task, name in enumerate(names)}
+        by_name = {name: gradients[task * width : (task + 1) * width] for task, name in enumerate(names)}
+        # In the layer's order, whatever the order of the call: weights may depend on a task's position.
+        rows = {name: by_name[name] for name in fan.tasks if name in by_name}
         combined, record = combine(rows, fan.weighting, fan.tasks, fan.on_nonfinite)
         fan.last = record
         fan.skipped.update(record.skipped)
@@ -242,6 +244,16 @@ def _checked_names(tasks: Sequence[str]) -> tuple[str, ...]:
         if names.count(name) > 1:
             raise ValueError(f"task {name!r} is given {names.count(name)} times, expected each name once")
     return names
+
+
+def _checked_tensors(features: object) -> tuple[Tensor, ...]:
+    tensors = tuple(features) if isinstance(features, (list, tuple)) else (features,)
+    if not tensors:
+        raise ValueError("features is empty, expected a tensor or a sequence of tensors")
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"features hold a {type(tensor).__name__}, expected a tensor or a list or tuple of tensors")
+    return cast("tuple[Tensor, ...]", tensors)
 
 
 def _shown(shapes: tuple[tuple[int, ...], ...]) -> str:

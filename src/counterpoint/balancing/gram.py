@@ -56,7 +56,7 @@ class TaskGradients:
         gram: Tensor | None = None
         for position, column in enumerate(self._columns):
             users = [task for task, gradient in enumerate(column) if gradient is not None]
-            vectors = [gradient.reshape(-1) for gradient in column if gradient is not None]
+            vectors = [_flat(gradient, column) for gradient in column if gradient is not None]
             if not vectors or vectors[0].numel() == 0:
                 continue
             block, stacked = _products(vectors, dtype)
@@ -81,7 +81,8 @@ class TaskGradients:
         squares = host.diagonal().tolist()
         doubtful = [task for task, square in enumerate(squares) if not _SMALLEST_SAFE_SQUARE < square < math.inf]
         if gram.dtype == torch.float32 and any(_is_finite_and_nonzero(self._rows[task]) for task in doubtful):
-            host = self.gram(torch.float64).to("cpu")
+            on_host = [[None if g is None else g.to("cpu") for g in row] for row in self._rows]  # MPS has no fp64
+            host = TaskGradients(on_host).gram(torch.float64)
         # Matrix products round the two triangles differently; a solver that sees both would stumble over it.
         return (host + host.T).mul_(0.5)
 
@@ -124,8 +125,22 @@ def _product(column: Sequence[Tensor | None], stacked: Tensor, weights: Tensor) 
     first = column[0]
     if first is None:
         return None
-    weights = weights.to(stacked.device, stacked.dtype, non_blocking=True)
-    return (weights @ stacked).view(first.shape).to(first.dtype)
+    total = (weights.to(stacked.device, stacked.dtype) @ stacked).to(first.dtype)
+    if _is_channels_last(first):
+        samples, channels, height, width = first.shape
+        return total.view(samples, height, width, channels).permute(0, 3, 1, 2)
+    return total.view(first.shape)
+
+
+def _flat(gradient: Tensor, column: Sequence[Tensor | None]) -> Tensor:
+    """The gradient as a vector, in the memory order of the column's first one, so that usually nothing is copied."""
+    if column[0] is not None and _is_channels_last(column[0]):
+        return gradient.permute(0, 2, 3, 1).reshape(-1)
+    return gradient.reshape(-1)
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    return tensor.ndim == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
 
 
 def _in_place_sum(column: Sequence[Tensor | None], weights: Tensor) -> Tensor | None:

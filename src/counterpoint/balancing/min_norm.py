@@ -26,13 +26,15 @@ _ROUNDING = 8 * np.finfo(np.float64).eps
 # parallel vectors need the finer one.
 _RIDGE = 1e-11
 _FINE_RIDGE = 1e-13
+_FINEST_RIDGE = 1e-15
 _LARGEST_RIDGE = 1e-2
 # Slack of a task outside the support that rounding may have put there.
 _CLOSE = 1e-9
 # Inner products of half-precision gradients may be this far from positive semidefinite, relative to the largest norm.
 _NEGATIVE = 1e-3
-# Squared norms below this cannot be inverted: the vector is zero.
-_VANISHED = 1e-290
+# Squared norms outside this range are scaled first; below this share of the largest a vector is zero.
+_SMALL, _LARGE, _VANISHED = 1e-100, 1e100, 1e-200
+_NOT_FINITE = "gram holds NaN or infinity, expected inner products of finite gradients"
 _NOT_PSD = "gram is not positive semidefinite, expected inner products of one set of vectors"
 
 
@@ -75,7 +77,7 @@ def min_norm_point(
 
     Args:
         gram: [T, T] symmetric positive semidefinite, tensor or array.
-        start: Weights [T] of a similar problem; their support is tried first.
+        start: Weights [T] of a similar problem, on any device; their support is tried first.
 
     Returns:
         The point; ``weights`` is fp64, a tensor if ``gram`` is one.
@@ -91,7 +93,10 @@ def min_norm_point(
         True
     """
     matrix = _checked(gram)
-    weights, iterations = solve(matrix, None if start is None else np.asarray(start))
+    begin = start.detach().to("cpu").numpy() if isinstance(start, Tensor) else start
+    if begin is not None and np.shape(begin) != (len(matrix),):
+        raise ValueError(f"start has shape {list(np.shape(begin))}, expected [{len(matrix)}], one weight a task")
+    weights, iterations = solve(matrix, begin)
     point = _certified(matrix, weights, iterations)
     if isinstance(gram, Tensor):
         return MinNormPoint(torch.from_numpy(weights).to(gram.device), point.norm_squared, point.gap, point.iterations)
@@ -105,7 +110,7 @@ def _checked(gram: Tensor | Array) -> Array:
     diagonal = matrix.diagonal()
     largest = float(np.abs(matrix).max())
     if not math.isfinite(largest):
-        raise ValueError("gram holds NaN or infinity, expected inner products of finite gradients")
+        raise ValueError(_NOT_FINITE)
     if diagonal.min() < 0 or largest > diagonal.max() * (1 + _NEGATIVE):
         raise ValueError(_NOT_PSD)
     if float(np.abs(matrix - matrix.T).max()) > 1e-3 * largest:
@@ -115,14 +120,18 @@ def _checked(gram: Tensor | Array) -> Array:
 
 def solve(gram: Array, start: Array | None = None) -> tuple[Array, int]:
     """:func:`min_norm_point` for a Gram matrix that needs no checks: weights [T] and the number of linear systems."""
-    if len(gram) == 2:
-        return _closed_form(gram), 0
     # Lists and few array operations: between two passes through a network every first call of one is a cache miss.
     squares = gram.diagonal().tolist()
-    shortest = min(squares)
-    if shortest < _VANISHED:
-        zero = np.array([square < _VANISHED for square in squares])
-        return zero / np.count_nonzero(zero), 0
+    shortest, longest = min(squares), max(squares)
+    if not (shortest > _SMALL and longest < _LARGE):
+        if not all(0 <= square < math.inf for square in squares):
+            raise ValueError(_NOT_FINITE)
+        zero = np.array([square <= _VANISHED * longest for square in squares])
+        if zero.any():
+            return zero / np.count_nonzero(zero), 0
+        gram, shortest = gram / longest, shortest / longest
+    if len(gram) == 2:
+        return _closed_form(gram), 0
     if len(gram) == 1:
         return np.ones(1), 0
     # In v_t = w_t ||g_t|| the problem min w'Gw, sum w = 1 reads min v'Cv, b'v = 1 with unit diagonal C. On that plane
@@ -176,6 +185,10 @@ def _search(gram: Array, scaled: Array, b: Array, ridge: float, support: Mask | 
         rounds += found.rounds
         v = found.refined()
         certain, support = consider(v), _touching(scaled, b, v)
+    if not certain:  # a tenth of a percent where zero lies on the hull's border: give up the solution of least norm
+        v, _, iterations = interior_point(scaled + _FINEST_RIDGE * np.eye(len(b)), b)
+        rounds += iterations
+        consider(v)
     best = min(candidates, key=lambda candidate: candidate.gap)
     return MinNormPoint(best.weights, best.norm_squared, best.gap, rounds)
 

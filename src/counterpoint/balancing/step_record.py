@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -22,7 +20,8 @@ class NonFiniteGradientError(ArithmeticError):
         names = ", ".join(repr(task) for task in tasks)
         super().__init__(
             f"non-finite gradient of task {names} with respect to the features, expected finite numbers: check its "
-            "loss and its labels, or pass on_nonfinite='skip' to leave such a task out of the step"
+            "loss and its labels, or pass on_nonfinite='skip' to leave such a task out of the step, or 'propagate' "
+            "under a GradScaler"
         )
         self.tasks = tasks
 
@@ -40,8 +39,10 @@ class StepRecord:
         gram: [T, T] inner products of the task gradients; NaN in rows and columns of tasks that took no part, because
             a gradient that was not computed is unknown rather than zero.
         skipped: Tasks left out because their gradient was not finite (``on_nonfinite="skip"``).
+        absent: Tasks whose features were not used.
 
     Example:
+        >>> import torch
         >>> record = StepRecord(("a", "b"), torch.tensor([0.5, 0.5]), torch.tensor([[4.0, -2.0], [-2.0, 4.0]]))
         >>> record.cosines
         tensor([[ 1.0000, -0.5000],
@@ -54,6 +55,7 @@ class StepRecord:
     weights: Tensor
     gram: Tensor
     skipped: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
     @property
     def cosines(self) -> Tensor:
@@ -64,5 +66,4 @@ class StepRecord:
     @property
     def present(self) -> tuple[str, ...]:
         """Names of the tasks that took part in the step."""
-        known = (~torch.isnan(self.gram.diagonal())).tolist()
-        return tuple(task for task, is_known in zip(self.tasks, known, strict=True) if is_known)
+        return tuple(task for task in self.tasks if task not in self.skipped and task not in self.absent)

@@ -47,13 +47,12 @@ class MultiTaskModel(nn.Module):
                 f"{sorted(self.fan_out.tasks)}: give both the same names"
             )
         self.encoder = encoder
-        # A list, not a ModuleDict: task names may hold dots and the names of module attributes.
-        self._heads = nn.ModuleList(heads.values())
+        self._heads = nn.ModuleDict({_key(task): head for task, head in heads.items()})
 
     @property
     def heads(self) -> dict[str, nn.Module]:
         """The heads by task."""
-        return dict(zip(self.tasks, self._heads, strict=True))
+        return {task: self._heads[_key(task)] for task in self.tasks}
 
     def forward(self, x: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Outputs by task.
@@ -68,3 +67,8 @@ class MultiTaskModel(nn.Module):
         features = self.fan_out(self.encoder(x), tasks)
         heads = self.heads
         return {task: heads[task](own) for task, own in features.items()}
+
+
+def _key(task: str) -> str:
+    """A name that a ModuleDict takes: parameters are saved by task, and a task may be called "price.usd" or "type"."""
+    return "task_" + task.replace("%", "%25").replace(".", "%2E")

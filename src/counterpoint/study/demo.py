@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import platform
+import shutil
 import time
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -54,6 +55,7 @@ class Demo:
     def __post_init__(self) -> None:
         if not self.weightings:
             raise ValueError("weightings is empty, expected at least one name such as 'mgda'")
+        object.__setattr__(self, "weightings", tuple(name.lower() for name in self.weightings))
         for name in self.weightings:
             get_weighting(name)
             if self.weightings.count(name) > 1:
@@ -94,6 +96,8 @@ class Demo:
             )
             for run in self.runs
         ]
+        (self.out / "study.json").unlink(missing_ok=True)  # until this study is done there are no results here
+        shutil.rmtree(self.out / "runs", ignore_errors=True)
         outcomes = run_all(jobs, train, self.workers, on_progress, on_done)
         first_seed = [outcome for run, outcome in zip(self.runs, outcomes, strict=True) if run.seed == 0]
         results = Results(

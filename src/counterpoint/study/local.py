@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from queue import Empty
@@ -43,7 +44,7 @@ def run_all(
         items: What to work on; must be picklable.
         work: A module-level function of an item and a callable to report the share that is done.
         workers: Processes; with 1 everything happens in this process.
-        on_progress: Called in this process with an item's index and the share of it that is done.
+        on_progress: Called in this process with an item's index and the share of it that is done, 0 when it starts.
         on_done: Called in this process with an item's index and its outcome.
 
     Raises:
@@ -52,6 +53,7 @@ def run_all(
     if workers == 1:
         outcomes = []
         for index, item in enumerate(items):
+            on_progress(index, 0.0)
             outcomes.append(work(item, lambda share, index=index: on_progress(index, share)))  # type: ignore[misc]
             on_done(index, outcomes[-1])
         return outcomes
@@ -76,7 +78,10 @@ def run_all(
                     found[index] = future.result()
                     on_done(index, found[index])
         except BaseException:
+            workers_left = list((pool._processes or {}).values())  # noqa: SLF001  (public from Python 3.14 on)
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in workers_left:
+                process.terminate()
             raise
     return [found[index] for index in range(len(items))]
 
@@ -99,7 +104,9 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 def _start_worker(reports: Any) -> None:
     global _reports  # noqa: PLW0603  (a queue can be inherited by a process, but not be sent to it)
     _reports = reports
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
 
 
 def _work_in_worker(work: Callable[[Item, Callable[[float], None]], Outcome], index: int, item: Item) -> Outcome:
+    _reports.put((index, 0.0))
     return work(item, lambda share: _reports.put((index, share)))

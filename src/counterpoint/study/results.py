@@ -31,6 +31,7 @@ SCORES = [
 ]
 HISTORY = ["run", "method", "label", "seed", "epoch", "step", "split", "task", "other", "quantity", "value"]
 EXAMPLES = ["example", "image", "task", "method", "label", "target", "prediction"]
+_COLUMNS = {"scores": SCORES, "history": HISTORY, "examples": EXAMPLES}
 
 
 class ResultsError(ValueError):
@@ -93,18 +94,19 @@ class Results:
         folder = Path(folder)
         try:
             about = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-            version = about.get("schema_version")
-            if version != SCHEMA_VERSION:
-                raise ResultsError(
-                    f"'{folder}' holds results of schema {version!r}, this version reads schema {SCHEMA_VERSION}; "
-                    "run the study again"
-                )
-            scores, history, examples = (
-                pd.read_parquet(folder / f"{name}.parquet") for name in ("scores", "history", "examples")
-            )
-        except (OSError, json.JSONDecodeError) as error:
+            tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in _COLUMNS} if _fits(about) else {}
+        except (OSError, ValueError) as error:  # JSON and Arrow errors are ValueErrors
             raise ResultsError(f"'{folder}' holds no finished results ({error}); run a study into it first") from None
-        return cls(scores, history, examples, about)
+        if not tables:
+            raise ResultsError(f"'{folder}' holds no results of schema {SCHEMA_VERSION}; run the study again")
+        for name, table in tables.items():
+            if missing := [column for column in _COLUMNS[name] if column not in table]:
+                raise ResultsError(f"'{folder}/{name}.parquet' has no column {missing[0]!r}; run the study again")
+        return cls(**tables, about=about)
+
+
+def _fits(about: object) -> bool:
+    return isinstance(about, dict) and about.get("schema_version") == SCHEMA_VERSION
 
 
 def write_atomically(target: Path, write: Callable[[Path], object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import warnings
@@ -17,7 +18,7 @@ from counterpoint.training.history import History
 from counterpoint.training.module import SCORE, MultiTaskModule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import pandas as pd
 
@@ -100,32 +101,32 @@ def fit(
         folder / "checkpoints", filename="best", monitor=SCORE, mode="max", enable_version_counter=False
     )
     callbacks: list[Callback] = [history, best, *([_ProgressBar()] if settings.progress_bar else [])]
-    _quieten()
-    trainer = lightning.Trainer(
-        max_epochs=settings.epochs,
-        precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
-        devices=1,
-        logger=[CSVLogger(folder, "csv", ""), TensorBoardLogger(folder, "tensorboard", "")],
-        callbacks=callbacks,
-        log_every_n_steps=settings.record_every,
-        enable_progress_bar=settings.progress_bar,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-    train = splits["train"].batches(settings.batch_size, shuffle_seed=settings.seed)
-    # Evaluation keeps no gradients, so larger batches fit and save overhead.
-    validation = splits["validation"].batches(4 * settings.batch_size)
-    started = time.perf_counter()
-    trainer.fit(module, train, validation)
-    seconds = time.perf_counter() - started
-    checkpoint = Path(best.best_model_path)
-    trainer.test(
-        module,
-        splits["test"].batches(4 * settings.batch_size),
-        ckpt_path=str(checkpoint),
-        verbose=False,
-        weights_only=True,
-    )
+    with _quiet():
+        trainer = lightning.Trainer(
+            max_epochs=settings.epochs,
+            precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
+            devices=1,
+            logger=[CSVLogger(folder, "csv", ""), TensorBoardLogger(folder, "tensorboard", "")],
+            callbacks=callbacks,
+            log_every_n_steps=settings.record_every,
+            enable_progress_bar=settings.progress_bar,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        train = splits["train"].batches(settings.batch_size, shuffle_seed=settings.seed)
+        # Evaluation keeps no gradients, so larger batches fit and save overhead.
+        validation = splits["validation"].batches(4 * settings.batch_size)
+        test = splits["test"].batches(4 * settings.batch_size)
+        started = time.perf_counter()
+        try:
+            trainer.fit(module, train, validation)
+        except SystemExit:
+            if trainer.interrupted:  # Lightning turns Ctrl-C into an exit without a word
+                raise KeyboardInterrupt from None
+            raise
+        seconds = time.perf_counter() - started
+        checkpoint = Path(best.best_model_path)
+        trainer.test(module, test, ckpt_path=str(checkpoint), verbose=False, weights_only=True)
     return FitResult(dict(module.results["test"]), pd.DataFrame(history.rows), checkpoint, seconds)
 
 
@@ -140,11 +141,18 @@ class _ProgressBar(RichProgressBar):
         return metrics
 
 
-def _quieten() -> None:
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
     """Lightning advertises and advises on standard error; people read our progress there."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*(Checkpoint|logs) directory .* exists.*")
-    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")  # within Lightning 2.6 on torch 2.13
-    warnings.filterwarnings("ignore", message=".*number of training batches .* is smaller than the logging.*")
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*(Checkpoint|logs) directory .* exists.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")  # within Lightning 2.6 on torch 2.13
+        warnings.filterwarnings("ignore", message=".*number of training batches .* is smaller than the logging.*")
+        yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)

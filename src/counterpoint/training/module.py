@@ -63,8 +63,10 @@ class MultiTaskModule(lightning.LightningModule):
         outputs = self.model(inputs, present)
         return outputs, {name: self.tasks[name].loss(outputs[name], targets[name]) for name in present}
 
-    def training_step(self, batch: tuple[Tensor, dict[str, Tensor]], batch_idx: int) -> Tensor:  # noqa: ARG002
-        """The plain sum of the losses; the FanOut's backward does the rest."""
+    def training_step(self, batch: tuple[Tensor, dict[str, Tensor]], batch_idx: int) -> Tensor | None:  # noqa: ARG002
+        """The plain sum of the losses; the FanOut's backward does the rest. A batch without labels is passed over."""
+        if not batch[1]:
+            return None
         _, losses = self._losses(batch)
         self.losses = {name: loss.detach() for name, loss in losses.items()}
         return torch.stack(list(losses.values())).sum()
@@ -87,6 +89,8 @@ class MultiTaskModule(lightning.LightningModule):
         self._start()
 
     def _count(self, batch: tuple[Tensor, dict[str, Tensor]], split: str) -> None:
+        if not batch[1]:
+            return
         outputs, losses = self._losses(batch)
         for name, metric in zip(self.tasks, self._metrics[split], strict=True):
             if name not in losses:
@@ -129,5 +133,5 @@ class MultiTaskModule(lightning.LightningModule):
         self._finish("test")
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam on everything, learned weightings included."""
+        """Adam on every parameter."""
         return torch.optim.Adam(self.parameters(), lr=self.lr)

@@ -11,11 +11,14 @@ from torch import Tensor, nn
 class Weighting(nn.Module, ABC):
     """Gram matrix of T task gradients in, T weights out.
 
-    Subclass it and write ``forward``. A weighting is a module, so that learned weights are parameters and travel in
-    ``state_dict``. Where a weighting is expected, a plain callable of one argument (the Gram matrix) does as well.
+    Subclass it and write ``forward``. A weighting is a module, so that what it learns travels in ``state_dict``; it
+    runs without gradients, inside a backward pass. Where a weighting is expected, a plain callable of one argument (the
+    Gram matrix) does as well. The Gram matrix is that of the tasks that took part in the backward pass, in the order of
+    the layer's tasks: T varies where labels are missing.
 
     Attributes:
-        needs_gram: ``False`` if the weights do not depend on the Gram matrix, which saves the copy to the host.
+        needs_gram: ``False`` if the weights do not depend on the Gram matrix; with ``on_nonfinite="propagate"`` it is
+            then never copied to the host.
 
     Example:
         >>> import torch
