@@ -60,7 +60,21 @@ class Split:
 
 
 class Batches:
-    """Passes over a split. The order of pass n depends on the seed and n only."""
+    """Passes over a split. The order of pass n depends on the seed and n only.
+
+    Args:
+        split: The rows.
+        size: Rows a batch; the last one may be smaller.
+        shuffle_seed: Seed of the order; the rows' own order if ``None``.
+
+    Raises:
+        ValueError: for a size below 1.
+
+    Example:
+        >>> batches = Split(torch.arange(5.0), {}).batches(2, shuffle_seed=0)
+        >>> len(batches), sorted(torch.cat([inputs for inputs, _ in batches]).tolist())
+        (3, [0.0, 1.0, 2.0, 3.0, 4.0])
+    """
 
     def __init__(self, split: Split, size: int, shuffle_seed: int | None) -> None:
         if size < 1:

@@ -49,6 +49,10 @@ def run_all(
 
     Raises:
         Exception: what ``work`` raised first; runs that have not started then never start.
+
+    Example:
+        >>> run_all([2, 3], lambda item, report: item * item, 1, lambda index, share: None, lambda index, outcome: None)
+        [4, 9]
     """
     if workers == 1:
         outcomes = []

@@ -21,6 +21,10 @@ class Run:
         method: ``"single"``, or the name of the weighting.
         tasks: The tasks that share the network.
         seed: Seed of initialization and order of rows.
+
+    Example:
+        >>> Run("single", ("left",), 0).title, Run("mgda", ("left", "right"), 1).id
+        ('Single-task left, seed 0', 'mgda-seed1')
     """
 
     method: str

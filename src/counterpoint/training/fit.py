@@ -41,6 +41,10 @@ class FitSettings:
 
     Raises:
         ValueError: for a number below 1 or an unknown precision.
+
+    Example:
+        >>> FitSettings(epochs=2).batch_size
+        256
     """
 
     epochs: int = 6
@@ -92,6 +96,19 @@ def fit(
         settings: How.
         folder: Where logs and checkpoints go.
         on_epoch: Called with the share that is done after each epoch.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from counterpoint import MultiTaskModel, Task
+        >>> from counterpoint.data import Split
+        >>> x = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+        >>> splits = dict.fromkeys(("train", "validation", "test"), Split(x, {"a": (x[:, 0] > 0).long()}))
+        >>> model = MultiTaskModel(torch.nn.Linear(2, 4), {"a": torch.nn.Linear(4, 2)})
+        >>> module = MultiTaskModule(model, [Task.classification("a", 2)], lr=0.1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result = fit(module, splits, FitSettings(epochs=5, batch_size=16, progress_bar=False), folder)
+        >>> result.test["a"]["metric"] > 0.8
+        True
     """
     import pandas as pd  # noqa: PLC0415  (a second to load; only needed here)
 

@@ -35,6 +35,16 @@ class MultiTaskModule(lightning.LightningModule):
 
     Raises:
         ValueError: if the tasks are not those of the model.
+
+    Example:
+        >>> from counterpoint import FanOut, MGDA, MultiTaskModel, Task
+        >>> heads = {"a": nn.Linear(3, 2), "b": nn.Linear(3, 2)}
+        >>> model = MultiTaskModel(nn.Linear(4, 3), heads, FanOut(MGDA(), ["a", "b"]))
+        >>> module = MultiTaskModule(model, [Task.classification("a", 2), Task.classification("b", 2)])
+        >>> labels = torch.zeros(8, dtype=torch.long)
+        >>> module.training_step((torch.randn(8, 4), {"a": labels, "b": labels}), 0).backward()
+        >>> round(float(model.fan_out.last.weights.sum()), 6)
+        1.0
     """
 
     def __init__(self, model: MultiTaskModel, tasks: Sequence[Task], lr: float = 1e-3) -> None:
