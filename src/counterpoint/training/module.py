@@ -37,6 +37,7 @@ class MultiTaskModule(lightning.LightningModule):
         ValueError: if the tasks are not those of the model.
 
     Example:
+        >>> from torch import nn
         >>> from counterpoint import FanOut, MGDA, MultiTaskModel, Task
         >>> heads = {"a": nn.Linear(3, 2), "b": nn.Linear(3, 2)}
         >>> model = MultiTaskModel(nn.Linear(4, 3), heads, FanOut(MGDA(), ["a", "b"]))
