@@ -79,7 +79,7 @@ def results_table(scores: pd.DataFrame) -> Table:
     Args:
         scores: ``Results.scores``.
     """
-    caption = "test results: mean ± standard deviation over seeds, change against single-task"
+    caption = "test results: mean ± standard deviation, change against single-task"
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
     table.add_column("method")
     tasks = list(dict.fromkeys(scores["task"]))
