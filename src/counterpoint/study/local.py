@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from queue import Empty
@@ -67,7 +68,8 @@ def run_all(
         _environment(_WORKER_ENVIRONMENT),
         ProcessPoolExecutor(min(workers, len(items)), context, _start_worker, (reports,)) as pool,
     ):
-        index_of = {pool.submit(_work_in_worker, work, index, item): index for index, item in enumerate(items)}
+        with _ctrl_c_ignored():  # it reaches the whole process group; the parent ends the workers
+            index_of = {pool.submit(_work_in_worker, work, index, item): index for index, item in enumerate(items)}
         pending, found = set(index_of), {}
         try:
             while pending:
@@ -85,7 +87,7 @@ def run_all(
             workers_left = list((pool._processes or {}).values())  # noqa: SLF001  (public from Python 3.14 on)
             pool.shutdown(wait=False, cancel_futures=True)
             for process in workers_left:
-                process.terminate()
+                process.kill()  # Lightning catches a gentler signal and goes on
             raise
     return [found[index] for index in range(len(items))]
 
@@ -105,10 +107,22 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    """For processes started within, which inherit it from their first moment on."""
+    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _start_worker(reports: Any) -> None:
     global _reports  # noqa: PLW0603  (a queue can be inherited by a process, but not be sent to it)
     _reports = reports
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
 
 
 def _work_in_worker(work: Callable[[Item, Callable[[float], None]], Outcome], index: int, item: Item) -> Outcome:
