@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Generic, TypeVar, cast, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from counterpoint.balancing.interior_point import interior_point
-from counterpoint.balancing.pivoting import exchange
+from counterpoint.balancing.pivoting import Array, Mask, exchange
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
 W = TypeVar("W", Array, Tensor)
 
 # A gap below this share of the optimum is accepted as it is (1e-9 is promised) ...
