@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 from counterpoint import MGDA, Uniform, Weighting, get_weighting, min_norm_point, weighting_names
 from counterpoint.balancing.frank_wolfe import frank_wolfe
+from counterpoint.balancing.step import Step
+
+OURS = ("mgda", "uniform", "dibs", "nash", "fairgrad", "gradnorm")
 
 
 def random_gram(seed, T, d=30):
@@ -15,12 +18,16 @@ def random_gram(seed, T, d=30):
     return vectors @ vectors.T
 
 
-@given(st.integers(0, 10**6), st.integers(1, 10), st.sampled_from(weighting_names()))
-def test_every_weighting_is_permutation_equivariant(seed, T, name):
+@given(st.integers(0, 10**6), st.integers(1, 10), st.sampled_from(OURS))
+def test_every_weighting_of_ours_is_permutation_equivariant(seed, T, name):
     gram = random_gram(seed, T)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(T))
-    weights = get_weighting(name)(gram)
-    torch.testing.assert_close(get_weighting(name)(gram[order][:, order]), weights[order], rtol=0, atol=1e-7)
+    losses = torch.linspace(0.5, 3, T, dtype=torch.float64)
+    first, second = get_weighting(name), get_weighting(name)
+    for _ in range(2):  # the second step sees what was learned in the first
+        weights = first(gram, losses)
+        torch.testing.assert_close(second(gram[order][:, order], losses[order]), weights[order], rtol=0, atol=1e-7)
+        losses = losses.flip(0)
 
 
 @given(st.integers(0, 10**6), st.integers(2, 10), st.floats(1e-6, 1e6))
@@ -68,8 +75,8 @@ def test_uniform_weighs_one_each():
 
 
 def test_names_lead_to_weightings():
-    assert set(weighting_names()) >= {"uniform", "mgda"}
-    assert all(isinstance(get_weighting(name), Weighting) for name in weighting_names())
+    assert set(weighting_names()[: len(OURS)]) == set(OURS)
+    assert all(isinstance(get_weighting(name), Weighting) for name in OURS)
     assert get_weighting("MGDA").solver == "active-set"
 
 
@@ -92,4 +99,62 @@ def test_names_lead_to_weightings():
 def test_bad_arguments_get_one_line(make, message):
     with pytest.raises(ValueError, match=message) as caught:
         make()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("normalize", ["loss", "loss+"])
+@given(st.integers(0, 10**6), st.integers(1, 8))
+def test_normalizing_by_losses_solves_for_the_divided_gradients(normalize, seed, T):
+    gram = random_gram(seed, T)
+    losses = torch.from_numpy(np.random.default_rng(seed).uniform(0.1, 10, size=T))
+    sizes = losses * gram.diagonal().sqrt() if normalize == "loss+" else losses
+    expected = MGDA()(gram / sizes / sizes[:, None])
+    torch.testing.assert_close(MGDA(normalize=normalize)(gram, losses), expected, rtol=1e-6, atol=1e-9)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 8), st.floats(1e-3, 1e3))
+def test_a_joint_scale_of_the_losses_changes_nothing(seed, T, scale):
+    gram = random_gram(seed, T)
+    losses = torch.from_numpy(np.random.default_rng(seed).uniform(0.1, 10, size=T))
+    weighting = MGDA(normalize="loss")
+    torch.testing.assert_close(weighting(gram, losses * scale), weighting(gram, losses), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("normalize", ["loss", "loss+"])
+def test_a_task_whose_loss_is_zero_is_left_out(normalize):
+    gram, alive = random_gram(1, 4), torch.tensor([0, 2, 3])
+    weighting, losses = MGDA(normalize=normalize), torch.tensor([1.0, 0.0, 2.0, 3.0])
+    weights = weighting(gram, losses)
+    assert weights[1] == 0
+    torch.testing.assert_close(weights[alive], weighting(gram[alive][:, alive], losses[alive]))
+    plain = "l2" if normalize == "loss+" else "none"
+    torch.testing.assert_close(weighting(gram, torch.zeros(4)), MGDA(normalize=plain)(gram))
+
+
+def test_only_normalizing_by_losses_needs_them():
+    needing = [normalize for normalize in ("none", "l2", "loss", "loss+") if MGDA(normalize=normalize).needs_losses]
+    assert needing == ["loss", "loss+"]
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda: MGDA(normalize="loss")(torch.eye(2)), "normalize='loss'.* needs losses"),
+        (
+            lambda: MGDA(normalize="loss+").weigh(Step(("a",), ("a",), torch.eye(1))),
+            r"needs losses: use fan.sum\(losses\).backward\(\)",
+        ),
+        (
+            lambda: MGDA(normalize="loss")(torch.eye(2), torch.tensor([1.0, -1.0])),
+            r"got losses \[1.0, -1.0\], expected non-negative finite numbers",
+        ),
+        (
+            lambda: MGDA(normalize="loss")(torch.eye(2), torch.tensor([1.0, torch.nan])),
+            "expected non-negative finite numbers",
+        ),
+    ],
+)
+def test_losses_that_do_not_do_get_one_line(act, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        act()
     assert "\n" not in str(caught.value)

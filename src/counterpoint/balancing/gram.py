@@ -19,6 +19,24 @@ _BLOCK_ELEMENTS = 1 << 20
 _SMALLEST_SAFE_SQUARE = 1e-30
 
 
+# Inner products of half-precision gradients may be this far from positive semidefinite, relative to the largest norm.
+_NEGATIVE = 1e-3
+
+
+def check_gram(gram: Tensor) -> None:
+    """Raises ValueError for what cannot be the inner products of T vectors, [T, T]."""
+    if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or gram.shape[0] == 0:
+        raise ValueError(f"gram has shape {list(gram.shape)}, expected a square matrix [T, T] with T >= 1")
+    matrix = gram.detach().to("cpu", torch.float64)
+    if not bool(torch.isfinite(matrix).all()):
+        raise ValueError("gram holds NaN or infinity, expected inner products of finite gradients")
+    largest = float(matrix.diagonal().abs().max())
+    if float((matrix - matrix.T).abs().max()) > _NEGATIVE * largest:
+        raise ValueError("gram is not symmetric, expected inner products of one set of vectors")
+    if float(torch.linalg.eigvalsh(matrix / (largest or 1.0))[0]) < -_NEGATIVE:
+        raise ValueError("gram is not positive semidefinite, expected inner products of one set of vectors")
+
+
 class TaskGradients:
     """The gradients of T tasks with respect to n tensors.
 
@@ -40,6 +58,41 @@ class TaskGradients:
         self._columns = list(zip(*rows, strict=True))
         self._first = next(gradient for gradient in rows[0] if gradient is not None)
         self._stacked: list[Tensor | None] = [None] * len(self._columns)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the first gradient lives."""
+        return self._first.device
+
+    def stacked(self) -> Tensor:
+        """All gradients as a matrix, in at least fp32; ``None`` becomes zeros.
+
+        Returns:
+            [T, N], on the device of the first gradient.
+        """
+        matrices = []
+        for column in self._columns:
+            first = next((gradient for gradient in column if gradient is not None), None)
+            if first is None:
+                continue
+            zero = first.new_zeros(()).expand(first.numel())
+            vectors = [zero if gradient is None else _flat(gradient, column) for gradient in column]
+            matrices.append(torch.stack(vectors).to(self.device, torch.promote_types(first.dtype, torch.float32)))
+        return torch.cat(matrices, dim=1)
+
+    def split(self, vector: Tensor) -> list[Tensor | None]:
+        """Undoes :meth:`stacked` for one vector [N]: one tensor for each column, in its gradients' dtype."""
+        tensors: list[Tensor | None] = []
+        start = 0
+        for column in self._columns:
+            first = next((gradient for gradient in column if gradient is not None), None)
+            if first is None:
+                tensors.append(None)
+                continue
+            part = vector[start : start + first.numel()].to(first.device, first.dtype)
+            tensors.append(_shaped(part, first))
+            start += first.numel()
+        return tensors
 
     def gram(self, dtype: torch.dtype | None = None) -> Tensor:
         """Inner products of the task gradients, summed over the tensors.
@@ -86,6 +139,25 @@ class TaskGradients:
         # Matrix products round the two triangles differently; a solver that sees both would stumble over it.
         return (host + host.T).mul_(0.5)
 
+    def products_with(self, row: Sequence[Tensor | None]) -> Tensor:
+        """Inner products with the gradients of one more task, [T], in fp64 on the CPU.
+
+        Args:
+            row: Its gradient with respect to each tensor.
+        """
+        total = torch.zeros(len(self._rows), dtype=torch.float64)
+        for column, other in zip(self._columns, row, strict=True):
+            users = [task for task, gradient in enumerate(column) if gradient is not None]
+            if other is None or not users:
+                continue
+            vectors = [_flat(gradient, column) for gradient in column if gradient is not None]
+            vector = _flat(other, column)
+            width = max(1, _BLOCK_ELEMENTS // (len(vectors) + 1))
+            for start in range(0, vector.numel(), width):
+                block = torch.stack([own[start : start + width] for own in vectors]).to("cpu", torch.float64)
+                total[users] += block @ vector[start : start + width].to("cpu", torch.float64)
+        return total
+
     def weighted_sum(self, weights: Tensor) -> list[Tensor | None]:
         """Weighted sum of the task gradients for each tensor, accumulated in at least fp32 and rounded once.
 
@@ -125,16 +197,21 @@ def _product(column: Sequence[Tensor | None], stacked: Tensor, weights: Tensor) 
     first = column[0]
     if first is None:
         return None
-    total = (weights.to(stacked.device, stacked.dtype) @ stacked).to(first.dtype)
-    if _is_channels_last(first):
-        samples, channels, height, width = first.shape
-        return total.view(samples, height, width, channels).permute(0, 3, 1, 2)
-    return total.view(first.shape)
+    return _shaped((weights.to(stacked.device, stacked.dtype) @ stacked).to(first.dtype), first)
+
+
+def _shaped(vector: Tensor, like: Tensor) -> Tensor:
+    """Undoes :func:`_flat`."""
+    if _is_channels_last(like):
+        samples, channels, height, width = like.shape
+        return vector.view(samples, height, width, channels).permute(0, 3, 1, 2)
+    return vector.view(like.shape)
 
 
 def _flat(gradient: Tensor, column: Sequence[Tensor | None]) -> Tensor:
     """The gradient as a vector, in the memory order of the column's first one, so that usually nothing is copied."""
-    if column[0] is not None and _is_channels_last(column[0]):
+    first = next(other for other in column if other is not None)
+    if _is_channels_last(first):
         return gradient.permute(0, 2, 3, 1).reshape(-1)
     return gradient.reshape(-1)
 

@@ -13,7 +13,8 @@ from counterpoint.balancing.min_norm import solve
 from counterpoint.balancing.weightings.weighting import Weighting
 
 Solver = Literal["active-set", "frank-wolfe"]
-Normalize = Literal["none", "l2"]
+Array = np.ndarray[Any, np.dtype[np.float64]]
+Normalize = Literal["none", "l2", "loss", "loss+"]
 
 
 class MGDA(Weighting):
@@ -35,12 +36,15 @@ class MGDA(Weighting):
     Args:
         solver: ``"active-set"`` is exact (:func:`min_norm_point`, started from the previous step's solution);
             ``"frank-wolfe"`` is the paper's Algorithm 2.
-        normalize: ``"l2"`` solves with unit gradients and applies the weights to the original ones, as the published
-            code does; the guarantee above then holds for the unit gradients only.
+        normalize: Divide g_t by its norm (``"l2"``), its loss (``"loss"``) or both (``"loss+"``) before solving, and
+            apply the weights to the original gradients, as the published code does; the guarantee above then holds
+            for the normalized gradients only. The last two need losses, none of them negative; a task whose loss is
+            exactly zero weighs 0 and is left out, unless all are zero: then none is divided by its loss.
         max_iterations: Bound for ``"frank-wolfe"``; 250 as published.
 
     Raises:
-        ValueError: for another solver or normalization, or fewer than one iteration.
+        ValueError: for another solver or normalization, or fewer than one iteration; when called, for losses that are
+            needed and missing, negative or not finite.
 
     Example:
         >>> MGDA()(torch.tensor([[1.0, 0.0], [0.0, 3.0]]))
@@ -58,21 +62,44 @@ class MGDA(Weighting):
         self.solver = solver
         self.normalize = normalize
         self.max_iterations = max_iterations
-        self._previous: np.ndarray[Any, np.dtype[np.float64]] | None = None
+        self.needs_losses = normalize in {"loss", "loss+"}
+        self._previous: Array | None = None
 
-    def forward(self, gram: Tensor, losses: Tensor | None = None) -> Tensor:  # noqa: ARG002
+    def forward(self, gram: Tensor, losses: Tensor | None = None) -> Tensor:
         """Returns the min-norm weights, [T, T] -> [T], non-negative with sum 1."""
         matrix = gram.detach().to("cpu").to(torch.float64).numpy()
-        if self.normalize == "l2":
-            norms = np.sqrt(matrix.diagonal())
-            norms = np.where(norms > 0, norms, 1.0)
-            matrix = matrix / norms / norms[:, None]
-        if self.solver == "frank-wolfe":
-            weights = frank_wolfe(matrix, self.max_iterations)
-        else:
-            weights, _ = solve(matrix, start=self._previous)
-            self._previous = weights
+        weights = self._solved(matrix) if self.normalize == "none" else self._normalized(matrix, losses)
         return torch.from_numpy(weights).to(gram.device, gram.dtype)
+
+    def _solved(self, matrix: Array) -> Array:
+        if self.solver == "frank-wolfe":
+            return frank_wolfe(matrix, self.max_iterations)
+        self._previous, _ = solve(matrix, start=self._previous)
+        return self._previous
+
+    def _normalized(self, matrix: Array, losses: Tensor | None) -> Array:
+        sizes = np.ones(len(matrix))
+        if self.normalize in {"l2", "loss+"}:
+            norms = np.sqrt(matrix.diagonal())
+            sizes = np.where(norms > 0, norms, 1.0)
+        if not self.needs_losses:
+            return self._solved(matrix / sizes / sizes[:, None])
+        values = self._checked(losses)
+        alive = values > 0
+        if not alive.any():
+            return self._solved(matrix / sizes / sizes[:, None])
+        sizes = (sizes * values)[alive]
+        weights = np.zeros(len(matrix))
+        weights[alive] = self._solved(matrix[np.ix_(alive, alive)] / sizes / sizes[:, None])
+        return weights
+
+    def _checked(self, losses: Tensor | None) -> Array:
+        if losses is None:
+            raise ValueError(f"{self} needs losses: use fan.sum(losses).backward() or backward(losses, ...)")
+        values: Array = losses.detach().to("cpu").to(torch.float64).numpy()
+        if not (np.isfinite(values).all() and values.min() >= 0):
+            raise ValueError(f"{self} got losses {values.tolist()}, expected non-negative finite numbers to divide by")
+        return values
 
     def extra_repr(self) -> str:
         """Options for ``repr``."""

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
+
+from counterpoint.balancing.gram import check_gram
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from counterpoint.balancing.step import Step
 
 
 class Weighting(nn.Module, ABC):
     """Gram matrix of T task gradients in, T weights out.
 
-    Subclass it and write ``forward``. A weighting is a module, so that what it learns travels in ``state_dict``; it
-    runs without gradients, inside a backward pass. Where a weighting is expected, a plain callable of one argument (the
-    Gram matrix) does as well. The Gram matrix is that of the tasks that took part in the backward pass, in the order of
-    the layer's tasks: T varies where labels are missing.
+    Subclass it and write ``forward``; that is enough for a method that looks at this step alone. It runs without
+    gradients, inside a backward pass. Where a weighting is expected, a plain callable of one argument (the Gram matrix)
+    does as well. The Gram matrix is that of the tasks that took part in the backward pass, in the order of the layer's
+    tasks: T varies where labels are missing.
+
+    A method that learns or remembers overrides more: ``bind`` hears the names of all tasks before training, so that
+    parameters can be made before an optimizer is; ``weigh`` sees the whole :class:`~counterpoint.balancing.step.Step`,
+    hence which tasks took part. A weighting is a module: what it learns travels in ``state_dict``.
 
     Attributes:
         needs_gram: ``False`` if the weights do not depend on the Gram matrix; with ``on_nonfinite="propagate"`` it is
             then never copied to the host.
+        needs_losses: ``True`` if the values of the losses are needed: ``fan.sum(losses).backward()`` and
+            ``backward(losses, ...)`` tell them, a plain ``sum(losses).backward()`` does not.
+        needs_reevaluation: ``True`` if :meth:`reevaluated` is to be called after each optimizer step.
+        needs_rows: ``True`` if the method needs the gradients themselves, not only their inner products: its
+            ``combine_rows(matrix [P, N], step)`` is then called instead of :meth:`weigh` and returns the combined
+            gradient [N] and the weights [P], or ``None`` where no weights describe the combination.
+        levels: Where the method makes sense: ``"features"``, ``"parameters"``.
+        why_not: Why it makes no sense at the other level, for the error message.
 
     Example:
         >>> import torch
@@ -29,7 +48,12 @@ class Weighting(nn.Module, ABC):
         tensor([0.5000, 1.0000])
     """
 
-    needs_gram: ClassVar[bool] = True
+    needs_gram: bool = True
+    needs_losses: bool = False
+    needs_reevaluation: ClassVar[bool] = False
+    needs_rows: bool = False
+    levels: tuple[str, ...] = ("features", "parameters")
+    why_not: str = ""
 
     @abstractmethod
     def forward(self, gram: Tensor, losses: Tensor | None = None) -> Tensor:
@@ -44,14 +68,35 @@ class Weighting(nn.Module, ABC):
         """
 
     def __call__(self, gram: Tensor, losses: Tensor | None = None) -> Tensor:
-        """Checks the shapes and computes the weights, [T, T] -> [T].
+        """Checks what is given and computes the weights, [T, T] -> [T].
 
         Raises:
-            ValueError: if ``gram`` is not square or does not fit ``losses``.
+            ValueError: if ``gram`` is not square, finite, symmetric and positive semidefinite beyond rounding, or does
+                not fit ``losses``; if losses are needed and not given.
         """
-        if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or gram.shape[0] == 0:
-            raise ValueError(f"gram has shape {list(gram.shape)}, expected a square matrix [T, T] with T >= 1")
+        check_gram(gram)
+        if losses is None and self.needs_losses:
+            raise ValueError(f"{self} needs losses, expected weighting(gram, losses)")
         if losses is not None and losses.shape != gram.shape[:1]:
             raise ValueError(f"losses have shape {list(losses.shape)}, expected [{gram.shape[0]}], one loss a task")
         weights: Tensor = super().__call__(gram, losses)
         return weights
+
+    def weigh(self, step: Step) -> Tensor:
+        """Weights [P] of the tasks that took part in a step. The Gram matrix has been checked by then."""
+        weights: Tensor = nn.Module.__call__(self, step.gram, step.losses)
+        return weights
+
+    def combine_rows(self, matrix: Tensor, step: Step) -> tuple[Tensor, Tensor | None]:
+        """Combines the gradients [P, N] themselves: the update [N], and weights [P] if there are any."""
+        weights = self.weigh(step)
+        return weights.to(matrix) @ matrix, weights
+
+    def bind(self, tasks: Sequence[str]) -> None:
+        """Hears the names of all tasks: ``FanOut`` and ``backward`` call it before the first step."""
+
+    def epoch_ended(self) -> None:
+        """Hears that an epoch of training has ended; our Lightning module calls it."""
+
+    def reevaluated(self, losses: dict[str, Tensor]) -> None:
+        """Hears the losses of the same batch after the optimizer's step; our Lightning module calls it."""
