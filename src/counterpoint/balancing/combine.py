@@ -4,76 +4,226 @@ from __future__ import annotations
 
 import contextlib
 import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from counterpoint.balancing.gram import TaskGradients
+from counterpoint.balancing.ranks import Ranks
+from counterpoint.balancing.reuse import Reuse
+from counterpoint.balancing.step import Step
 from counterpoint.balancing.step_record import NonFiniteGradientError, StepRecord
+from counterpoint.balancing.weigh import weights_of
+from counterpoint.balancing.weightings.weighting import Weighting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from counterpoint.balancing.weightings.weighting import Weighting
+    from collections.abc import Callable, Iterator, Mapping
 
 OnNonfinite = Literal["raise", "skip", "propagate"]
 Row = tuple[Tensor | None, ...]
 
 
-def combine(
-    rows: Mapping[str, Row],
-    weighting: Weighting | Callable[[Tensor], Tensor],
-    tasks: Sequence[str],
-    on_nonfinite: OnNonfinite,
-) -> tuple[list[Tensor | None], StepRecord]:
+@dataclass
+class Balance:
+    """How task gradients are combined: what stays the same from step to step.
+
+    Attributes:
+        weighting: Gram matrix in, weights out.
+        tasks: Names of all T tasks.
+        on_nonfinite: See :class:`~counterpoint.FanOut`.
+        ranks: The processes whose Gram matrices are added.
+        reuse: When to compute new weights.
+    """
+
+    weighting: Weighting | Callable[[Tensor], Tensor]
+    tasks: tuple[str, ...]
+    on_nonfinite: OnNonfinite = "raise"
+    ranks: Ranks = field(default_factory=lambda: Ranks(None))
+    reuse: Reuse = field(default_factory=lambda: Reuse(1))
+
+
+@dataclass
+class Told:
+    """What is known of a step besides its gradients.
+
+    Attributes:
+        losses: Value of the loss of each task that took part, on this rank.
+        scale: What the losses were multiplied by before backward; it is taken out of the Gram matrix.
+    """
+
+    losses: Mapping[str, Tensor] | None = None
+    scale: float | Tensor = 1.0
+
+
+def combine(rows: Mapping[str, Row], balance: Balance, told: Told) -> tuple[list[Tensor | None], StepRecord]:
     """Weighs task gradients and sums them.
 
     Args:
         rows: For each task its gradient with respect to each of n tensors; ``None`` where it was not computed. A task
             with nothing but ``None`` took no part and is left out.
-        weighting: Gram matrix in, weights out.
-        tasks: All T tasks, for the record.
-        on_nonfinite: See :class:`~counterpoint.FanOut`.
+        balance: How.
+        told: Losses and loss scale of this step.
 
     Returns:
         The weighted sum for each of the n tensors (``None`` where no task has a gradient), and the record.
 
     Raises:
         NonFiniteGradientError: if ``on_nonfinite`` is ``"raise"`` and a gradient is not finite.
-        ValueError: if the weighting does not return one finite number a task.
+        ValueError: if the weighting does not return one finite number a task, or needs losses that nobody told.
     """
-    width = len(next(iter(rows.values())))
+    width = len(next(iter(rows.values()))) if rows else 0
     rows = {task: row for task, row in rows.items() if any(gradient is not None for gradient in row)}
-    if not rows:  # every head stopped its gradient
+    if not rows and not balance.ranks.active:  # every head stopped its gradient
         nothing = torch.zeros(0, dtype=torch.float64)
-        return [None] * width, _record(tuple(tasks), (), nothing, nothing.reshape(0, 0), ())
-    columns = list(zip(*rows.values(), strict=True))
-    gradients = TaskGradients(list(rows.values()))
-    skipped: tuple[str, ...] = ()
-    device = next(gradient.device.type for column in columns for gradient in column if gradient is not None)
-    with torch.no_grad(), _full_precision(device):
-        if on_nonfinite == "propagate" and not getattr(weighting, "needs_gram", True):
+        return [None] * width, record(balance.tasks, (), nothing, nothing.reshape(0, 0), ())
+    gradients = TaskGradients(list(rows.values())) if rows else None
+    with torch.no_grad(), _full_precision(gradients.device.type if gradients else "cpu"):
+        if gradients and _is_blind(balance):
             gram = gradients.gram()  # nobody looks at it: it stays on its device, nothing waits
-            weights = _weights(weighting, gram)
-        else:
-            gram = gradients.gram_on_host()
-            finite = [math.isfinite(square) for square in gram.diagonal().tolist()]
-            if not all(finite):
-                broken = tuple(task for task, good in zip(rows, finite, strict=True) if not good)
-                if on_nonfinite == "raise":
-                    raise NonFiniteGradientError(broken)
-                if on_nonfinite == "skip":
-                    skipped = broken
-                    rows = {task: row for task, row in rows.items() if task not in broken}
-                    gram = gram[finite][:, finite]
-                    gradients = TaskGradients(list(rows.values())) if rows else gradients
-            if rows and (skipped or all(finite)):
-                weights = _weights(weighting, gram)
-            else:  # nothing to weigh, or the NaN that "propagate" promises
-                weights = gram.new_full((len(rows),), torch.nan)
-        combined = gradients.weighted_sum(weights) if rows else [_zero(column) for column in columns]
-        return combined, _record(tuple(tasks), tuple(rows), weights, gram, skipped)
+            step = Step(balance.tasks, tuple(rows), gram)
+            return _weighted(rows, gradients, step, weights_of(balance.weighting, step))
+        step = measure(rows, gradients, balance, told)
+        return weigh(rows, gradients, step, balance, width)
+
+
+def measure(rows: Mapping[str, Row], gradients: TaskGradients | None, balance: Balance, told: Told) -> Step:
+    """Gram matrix and losses of the tasks that took part on any rank."""
+    gram = gradients.gram_on_host() if gradients else torch.zeros(0, 0, dtype=torch.float64)
+    losses = None
+    if told.losses is not None and all(task in told.losses for task in rows):
+        on_device = [told.losses[task].reshape(()).to(torch.float64) for task in rows]
+        losses = torch.stack(on_device).to("cpu") if on_device else torch.zeros(0, dtype=torch.float64)
+    scale = float(told.scale)
+    present = tuple(rows)
+    if balance.ranks.active:
+        present, gram, losses = _over_ranks(present, gram, losses, balance)
+    if scale != 1.0 and scale != 0.0:
+        gram = gram / scale**2
+    return Step(balance.tasks, present, gram, losses, scale)
+
+
+def _over_ranks(
+    present: tuple[str, ...], gram: Tensor, losses: Tensor | None, balance: Balance
+) -> tuple[tuple[str, ...], Tensor, Tensor | None]:
+    """What a single process with the joined batch would see, in one exchange.
+
+    DDP averages gradients, as if the joined batch's loss were the mean of the ranks' losses; the gradient with respect
+    to the joined features is then made of the ranks' gradients over their number.
+    """
+    T, size = len(balance.tasks), balance.ranks.size
+    at = torch.tensor([balance.tasks.index(task) for task in present], dtype=torch.long)
+    numbers = torch.zeros(T * T + 3 * T, dtype=torch.float64)
+    products, sums, flags, known = torch.split(numbers, [T * T, T, T, T])
+    products.view(T, T)[at[:, None], at] = gram
+    flags[at] = 1.0
+    if losses is not None:
+        sums[at] = losses
+        known[at] = 1.0
+    balance.ranks.sum(numbers)
+    everywhere = [index for index, count in enumerate(flags.tolist()) if count]
+    total = products.view(T, T)[everywhere][:, everywhere] / size**2
+    values = sums[everywhere] / known[everywhere] if bool((known == flags).all()) and everywhere else None
+    return tuple(balance.tasks[index] for index in everywhere), total, values
+
+
+def weigh(
+    rows: Mapping[str, Row], gradients: TaskGradients | None, step: Step, balance: Balance, width: int
+) -> tuple[list[Tensor | None], StepRecord]:
+    """Refuses, skips or passes on what is not finite, and weighs the rest."""
+    finite = [math.isfinite(square) for square in step.gram.diagonal().tolist()]
+    skipped: tuple[str, ...] = ()
+    if not all(finite):
+        broken = tuple(task for task, good in zip(step.present, finite, strict=True) if not good)
+        if balance.on_nonfinite == "raise":
+            raise NonFiniteGradientError(broken)
+        if balance.on_nonfinite == "propagate":  # the NaN it promises; the weighting and its state never see it
+            nan = step.gram.new_full((len(step.present),), torch.nan)
+            return _weighted(rows, gradients, step, nan, (), width)
+        skipped = broken
+        step = _without(step, finite)
+        columns = list(zip(*rows.values(), strict=True))
+        rows = {task: row for task, row in rows.items() if task not in broken}
+        gradients = TaskGradients(list(rows.values())) if rows else None
+        if gradients is None:
+            zeros = [_zero(column) for column in columns] or [None] * width
+            weights = step.gram.new_zeros(len(step.present))
+            if step.present:
+                weights = _reused_or_new(balance, step)
+            return zeros, record(step.tasks, step.present, weights, step.gram, skipped)
+    if not step.present:
+        return [None] * width, record(step.tasks, (), step.gram.new_zeros(0), step.gram, skipped)
+    if getattr(balance.weighting, "needs_rows", False):
+        return _row_by_row(rows, gradients, step, balance, skipped)
+    return _weighted(rows, gradients, step, _reused_or_new(balance, step), skipped, width)
+
+
+def _reused_or_new(balance: Balance, step: Step) -> Tensor:
+    held = balance.reuse.held(step.present)
+    if held is not None:
+        weights = torch.tensor(held, dtype=step.gram.dtype)
+    else:
+        weights = balance.ranks.agree(weights_of(balance.weighting, step))
+        balance.reuse.keep(step.present, weights)
+    balance.reuse.step()
+    return weights
+
+
+def _weighted(
+    rows: Mapping[str, Row],
+    gradients: TaskGradients | None,
+    step: Step,
+    weights: Tensor,
+    skipped: tuple[str, ...] = (),
+    width: int = 0,
+) -> tuple[list[Tensor | None], StepRecord]:
+    """The weighted sum of this rank's gradients."""
+    own = weights
+    if len(rows) < len(step.present):  # some tasks have labels on other ranks only
+        own = weights[[step.present.index(task) for task in rows]]
+    combined: list[Tensor | None] = [None] * width
+    if gradients:
+        combined = gradients.weighted_sum(own)
+    return combined, record(step.tasks, step.present, weights, step.gram, skipped)
+
+
+def _row_by_row(
+    rows: Mapping[str, Row],
+    gradients: TaskGradients | None,
+    step: Step,
+    balance: Balance,
+    skipped: tuple[str, ...],
+) -> tuple[list[Tensor | None], StepRecord]:
+    """Methods that look at the gradients themselves, coordinate by coordinate."""
+    assert isinstance(balance.weighting, Weighting)  # noqa: S101  (plain callables never need rows)
+    if gradients is None or balance.ranks.active or balance.reuse.every > 1:
+        what = "every=n" if balance.reuse.every > 1 else "process_group"
+        raise ValueError(
+            f"{balance.weighting} combines gradients coordinate by coordinate, which {what} does not allow"
+        )
+    matrix = gradients.stacked()
+    if len(rows) < len(step.present):
+        whole = matrix.new_zeros(len(step.present), matrix.shape[1])
+        whole[[step.present.index(task) for task in rows]] = matrix
+        matrix = whole
+    vector, weights = balance.weighting.combine_rows(matrix, step)
+    if weights is None:
+        weights = step.gram.new_full((len(step.present),), torch.nan)
+    return gradients.split(vector), record(step.tasks, step.present, weights.to(step.gram), step.gram, skipped)
+
+
+def _is_blind(balance: Balance) -> bool:
+    """Whether nothing needs to be known on the host."""
+    weighting = balance.weighting
+    return (
+        not balance.ranks.active  # they have to agree on who took part and, where weights are drawn, on the weights
+        and balance.on_nonfinite == "propagate"
+        and balance.reuse.every == 1
+        and not getattr(weighting, "needs_gram", True)
+        and not getattr(weighting, "needs_losses", False)
+        and not getattr(weighting, "needs_rows", False)
+    )
 
 
 @contextlib.contextmanager
@@ -92,25 +242,20 @@ def _full_precision(device: str) -> Iterator[None]:
         yield
 
 
-def _weights(weighting: Weighting | Callable[[Tensor], Tensor], gram: Tensor) -> Tensor:
-    weights = torch.as_tensor(weighting(gram)).detach().to(gram.dtype)
-    if weights.shape != gram.shape[:1]:
-        raise ValueError(
-            f"weighting {weighting!r} returned shape {list(weights.shape)}, expected [{len(gram)}], one weight for "
-            "each task that took part in this backward pass"
-        )
-    if weights.device.type == "cpu" and not all(map(math.isfinite, weights.tolist())):
-        raise ValueError(f"weighting {weighting!r} returned {weights.tolist()}, expected finite weights")
-    return weights
+def _without(step: Step, kept: list[bool]) -> Step:
+    present = tuple(task for task, good in zip(step.present, kept, strict=True) if good)
+    losses = None if step.losses is None else step.losses[kept]
+    return Step(step.tasks, present, step.gram[kept][:, kept], losses, step.scale)
 
 
-def _zero(column: Sequence[Tensor | None]) -> Tensor | None:
+def _zero(column: tuple[Tensor | None, ...]) -> Tensor | None:
     return next((torch.zeros_like(gradient) for gradient in column if gradient is not None), None)
 
 
-def _record(
+def record(
     tasks: tuple[str, ...], used: tuple[str, ...], weights: Tensor, gram: Tensor, skipped: tuple[str, ...]
 ) -> StepRecord:
+    """The record of a step in which the tasks ``used`` took part."""
     if used == tasks:
         return StepRecord(tasks, weights, gram, skipped)
     positions = torch.tensor([tasks.index(task) for task in used], dtype=torch.long)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections import Counter
-from typing import TYPE_CHECKING, Any, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
 
 import torch
 from torch import Tensor, nn
 
-from counterpoint.balancing.combine import OnNonfinite, combine
+from counterpoint.balancing.combine import Balance, OnNonfinite, Told
+from counterpoint.balancing.fan_node import Fan, Tell
+from counterpoint.balancing.layout import Shapes, checked_layout, checked_names, checked_tensors, known
+from counterpoint.balancing.losses import checked_losses
+from counterpoint.balancing.ranks import Group, Ranks
+from counterpoint.balancing.reuse import Reuse
+from counterpoint.balancing.weigh import accept
+from counterpoint.balancing.weighted_heads import WeightedHeads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from counterpoint.balancing.step_record import StepRecord
     from counterpoint.balancing.weightings.weighting import Weighting
+
+HeadGradients = Literal["own", "weighted"]
 
 
 class FanOut(nn.Module):
@@ -35,10 +43,22 @@ class FanOut(nn.Module):
       are handed on. In training the copies share memory with the features and PyTorch refuses to modify them in place;
       in evaluation nobody refuses, so heads should not start with an in-place operation.
     - Each backward pass has its own weights: under gradient accumulation every micro-batch is balanced by itself.
+    - Weightings that look at the values of the losses (GradNorm, uncertainty weighting, ...) need
+      ``fan.sum(losses).backward()``. It also tells the layer what the sum was multiplied by.
 
     Args:
         weighting: A :class:`Weighting`, or any callable from a Gram matrix [T, T] (fp64, CPU) to T weights.
         tasks: Names of the tasks.
+        heads: ``"own"`` leaves head gradients unscaled; ``"weighted"`` multiplies them by the task's weight, as if the
+            weighted sum of the losses had been differentiated. A task that took no part keeps its own.
+        head_modules: For ``"weighted"``: the head of each task. :class:`MultiTaskModel` gives it. The parameters inside
+            these modules are what is weighted, while the modules compute.
+        process_group: The ranks that train together (``"world"`` for all): Gram matrices are summed over them, and all
+            use the weights of the joined batch. Averaging the gradients stays with DDP. Every rank has to go backward
+            through the layer in every step: use ``fan.sum(losses)``, which does so without any labels, too.
+        grad_scaler: A GradScaler, for weightings whose update does not grow with the loss, such as :class:`DiBS`: the
+            loss scale is multiplied back. Non-finite gradients then propagate, for the scaler to skip the step.
+        every: New weights every n-th backward pass; in between the last ones are used.
         on_nonfinite: What NaN or infinity in a task's gradient does: ``"raise"`` raises
             :class:`NonFiniteGradientError`; ``"skip"`` leaves the task out of this step's shared update and counts it
             in ``skipped`` (its head has received its own gradient already); ``"propagate"`` lets the shared gradient
@@ -50,7 +70,8 @@ class FanOut(nn.Module):
         skipped: How often each task was skipped.
 
     Raises:
-        ValueError: for no tasks, a name given twice, or another ``on_nonfinite``.
+        ValueError: for no tasks, a name given twice, another option than those above, or a weighting that makes no
+            sense for features.
         TypeError: if the weighting is not callable or the tasks are not names.
 
     Example:
@@ -69,23 +90,38 @@ class FanOut(nn.Module):
         weighting: Weighting | Callable[[Tensor], Tensor],
         tasks: Sequence[str],
         *,
+        heads: HeadGradients = "own",
+        head_modules: Mapping[str, nn.Module] | None = None,
+        process_group: Group | Literal["world"] | None = None,
+        grad_scaler: torch.amp.GradScaler | None = None,
+        every: int = 1,
         on_nonfinite: OnNonfinite = "raise",
     ) -> None:
         super().__init__()
-        if not callable(weighting):
-            raise TypeError(
-                f"weighting={weighting!r} is not callable, expected a Weighting such as MGDA(); "
-                "get_weighting(name) makes one from its name"
-            )
-        if on_nonfinite not in get_args(OnNonfinite):
-            raise ValueError(f"on_nonfinite={on_nonfinite!r} is unknown, expected {', '.join(get_args(OnNonfinite))}")
+        for name, option, kind in (("on_nonfinite", on_nonfinite, OnNonfinite), ("heads", heads, HeadGradients)):
+            if option not in get_args(kind):
+                raise ValueError(f"{name}={option!r} is unknown, expected {', '.join(get_args(kind))}")
+        if grad_scaler is not None and not hasattr(grad_scaler, "get_scale"):
+            raise TypeError(f"grad_scaler={grad_scaler!r} has no get_scale, expected a torch.amp.GradScaler")
+        if heads == "weighted" and getattr(weighting, "needs_rows", False):
+            raise ValueError(f"{weighting} combines gradients coordinate by coordinate, expected heads='own'")
+        self.tasks = checked_names(tasks)
+        accept(weighting, self.tasks, "features")
         self.weighting = weighting
-        self.tasks = _checked_names(tasks)
         self.on_nonfinite = on_nonfinite
+        self.heads = heads
+        self.grad_scaler = grad_scaler
         self.last: StepRecord | None = None
         self.skipped: Counter[str] = Counter()
-        self._shapes: tuple[tuple[int, ...], ...] | None = None
+        self.ranks = Ranks(process_group)
+        self._reuse = Reuse(every)
+        self._told = Told()
+        self._anchors: list[Tensor] = []
+        self._shapes: Shapes | None = None
         self._warned = False
+        self._weighted: WeightedHeads | None = None
+        if head_modules is not None:
+            self.attach(head_modules)
 
     @overload
     def forward(self, features: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]: ...
@@ -106,15 +142,86 @@ class FanOut(nn.Module):
             The features under each task's name; tuples if several tensors were given.
 
         Raises:
-            ValueError: for an unknown task, or features of another layout than in earlier calls.
+            ValueError: for an unknown task, features of another layout than in earlier calls, or ``heads="weighted"``
+                without heads.
             TypeError: if a feature is not a tensor of real numbers.
         """
-        names = self.tasks if tasks is None else self._known(tasks)
+        if tasks is None:
+            names = self.tasks
+        elif len(tasks) == 0 and self.ranks.active:
+            names = ()  # no labels on this rank: backward comes by way of sum()
+        else:
+            names = tuple(known(name, self.tasks) for name in checked_names(tasks))
         if self.training and torch.is_grad_enabled():
             fan = self._fan_uncompiled if torch.compiler.is_compiling() else self._fan
             return cast("dict[str, Tensor]", fan(features, names))
-        handed_on = features if isinstance(features, Tensor) else _checked_tensors(features)
+        if self._weighted is not None:
+            self._weighted.clear()
+        handed_on = features if isinstance(features, Tensor) else checked_tensors(features)
         return cast("dict[str, Tensor]", dict.fromkeys(names, handed_on))
+
+    def sum(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """The plain sum of the losses, which tells the layer their values when backward runs.
+
+        Args:
+            losses: The scalar loss of each task that has one for this batch. None at all is allowed: then backward
+                through the sum leaves parameters as they are, and a process group does not wait in vain.
+
+        Raises:
+            ValueError: for an unknown task, or a loss that is not a scalar or does not require gradients.
+            TypeError: if a loss is not a tensor.
+
+        Example:
+            >>> from counterpoint import FanOut, GradNorm
+            >>> encoder, fan = nn.Linear(4, 3), FanOut(GradNorm(), tasks=["a", "b"])
+            >>> z = fan(encoder(torch.ones(8, 4)))
+            >>> fan.sum({task: own.square().mean() for task, own in z.items()}).backward()
+            >>> fan.last.weights
+            tensor([1., 1.], dtype=torch.float64)
+        """
+        anchors, self._anchors = self._anchors, []
+        values = checked_losses(losses, self.tasks)
+        if not values and not anchors:
+            return torch.zeros((), requires_grad=True)
+        return cast("Tensor", Tell.apply(self, tuple(values), *values.values(), *anchors))  # type: ignore[no-untyped-call]
+
+    def attach(self, heads: Mapping[str, nn.Module]) -> None:
+        """Makes the heads known whose gradients ``heads="weighted"`` multiplies by the weights.
+
+        Raises:
+            ValueError: unless there is one module for each task.
+        """
+        if self._weighted is not None:
+            if self._weighted.heads == dict(heads):
+                return
+            raise ValueError("heads are attached already, expected one FanOut for each set of heads")
+        if self.heads == "weighted":
+            self._weighted = WeightedHeads(heads, self.tasks)
+
+    @property
+    def balance(self) -> Balance:
+        """How this layer combines gradients."""
+        scaled = self.grad_scaler is not None and self.grad_scaler.is_enabled()
+        on_nonfinite: OnNonfinite = "propagate" if scaled and self.on_nonfinite == "raise" else self.on_nonfinite
+        return Balance(self.weighting, self.tasks, on_nonfinite, self.ranks, self._reuse)
+
+    def told(self) -> Told:
+        """What is known of this backward pass."""
+        if self._told.losses is None and self.grad_scaler is not None and self.grad_scaler.is_enabled():
+            return Told(None, self.grad_scaler.get_scale())
+        return self._told
+
+    def hear(self, told: Told) -> None:
+        """Takes note of the losses for the backward pass that is running."""
+        self._told = told
+
+    def forget(self) -> None:
+        """Ends :meth:`hear`."""
+        self._told = Told()
+
+    def reached(self, node: object) -> None:
+        """Lets go of a graph that backward went through without :meth:`sum`."""
+        self._anchors = [anchor for anchor in self._anchors if anchor.grad_fn is not node]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _fan_uncompiled(
@@ -127,13 +234,18 @@ class FanOut(nn.Module):
         self, features: Tensor | Sequence[Tensor], names: tuple[str, ...]
     ) -> dict[str, Tensor] | dict[str, tuple[Tensor, ...]]:
         several = not isinstance(features, Tensor)
-        tensors = _checked_tensors(features) if several else (cast("Tensor", features),)
-        self._check_layout(tensors)
+        tensors = checked_tensors(features) if several else (cast("Tensor", features),)
+        self._shapes = checked_layout(tensors, self._shapes)
         live = [position for position, tensor in enumerate(tensors) if tensor.requires_grad]
         if live:
-            copies = _Fan.apply(self, names, *(tensors[position] for position in live))  # type: ignore[no-untyped-call]
+            tokens = self._tokens(names)
+            given = (tensors[position] for position in live)
+            *copies, anchor = Fan.apply(self, names, len(tokens), *given, *tokens)  # type: ignore[no-untyped-call]
+            if self.ranks.active:
+                self.ranks.meet()  # here, because nobody waits for anybody yet
+                self._anchors.append(anchor)
         else:
-            copies = ()
+            copies = []
             self._warn_frozen()
         if live and not several:
             return dict(zip(names, copies, strict=True))
@@ -145,41 +257,27 @@ class FanOut(nn.Module):
             fanned[name] = tuple(own)
         return fanned if several else {name: own[0] for name, own in fanned.items()}
 
+    def _tokens(self, names: tuple[str, ...]) -> list[Tensor]:
+        if self.heads == "own":
+            return []
+        if self._weighted is None:
+            raise ValueError(
+                "heads='weighted' and no heads given, expected FanOut(..., head_modules={task: module}), "
+                "fan.attach(heads), or the FanOut inside a MultiTaskModel"
+            )
+        return self._weighted.tokens(names)
+
     def extra_repr(self) -> str:
         """Options for ``repr``."""
         weighting = "" if isinstance(self.weighting, nn.Module) else f"weighting={self.weighting!r}, "
-        return f"{weighting}tasks={list(self.tasks)}, on_nonfinite={self.on_nonfinite!r}"
+        more = ", heads='weighted'" if self.heads == "weighted" else ""
+        more += f", process_group={self.ranks.group!r}" if self.ranks.group is not None else ""
+        more += f", every={self._reuse.every}" if self._reuse.every > 1 else ""
+        return f"{weighting}tasks={list(self.tasks)}, on_nonfinite={self.on_nonfinite!r}{more}"
 
-    def _known(self, tasks: Sequence[str]) -> tuple[str, ...]:
-        names = _checked_names(tasks)
-        for name in names:
-            if name not in self.tasks:
-                near = difflib.get_close_matches(name, self.tasks, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"unknown task {name!r}, expected names among {list(self.tasks)}{hint}")
-        return names
-
-    def _check_layout(self, tensors: tuple[Tensor, ...]) -> None:
-        for tensor in tensors:
-            if tensor.is_complex():
-                raise TypeError(
-                    f"features are {tensor.dtype}, expected real numbers: hand on torch.view_as_real of them"
-                )
-        shapes = tuple(tuple(tensor.shape[1:]) for tensor in tensors)
-        before, self._shapes = self._shapes, shapes
-        if before is None or before == shapes:
-            return
-        # Batch size, image size and sequence length may change from call to call, the layout may not.
-        agrees = len(before) == len(shapes) and all(
-            len(old) == len(new) and (not old or any(o == n for o, n in zip(old, new, strict=True)))
-            for old, new in zip(before, shapes, strict=True)
-        )
-        if not agrees:
-            self._shapes = before
-            raise ValueError(
-                f"features have shape {_shown(shapes)}, expected {_shown(before)} as in earlier calls of this FanOut; "
-                "use one FanOut for each place where the network forks"
-            )
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what belongs to a backward pass that has not run."""
+        return self.__dict__ | {"_anchors": [], "_told": Told()}
 
     def _warn_frozen(self) -> None:
         if not self._warned:
@@ -189,72 +287,3 @@ class FanOut(nn.Module):
                 "to balance and they are handed on; call .eval() on the FanOut if the encoder is meant to be frozen",
                 stacklevel=6,  # whoever called the layer, past nn.Module
             )
-
-
-class _Fan(torch.autograd.Function):
-    """T copies of n feature tensors forward; one balanced gradient for each feature tensor backward."""
-
-    @staticmethod
-    def forward(ctx: Any, fan: FanOut, names: tuple[str, ...], *features: Tensor) -> tuple[Tensor, ...]:
-        ctx.fan, ctx.names = fan, names
-        # An unused copy must come back as None: a gradient of zeros would drag the min-norm point to zero.
-        ctx.set_materialize_grads(False)
-        return tuple(feature.view_as(feature) for _ in names for feature in features)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        fan, names = ctx.fan, ctx.names
-        width = len(gradients) // len(names)
-        by_name = {name: gradients[task * width : (task + 1) * width] for task, name in enumerate(names)}
-        # In the layer's order, whatever the order of the call: weights may depend on a task's position.
-        rows = {name: by_name[name] for name in fan.tasks if name in by_name}
-        combined, record = combine(rows, fan.weighting, fan.tasks, fan.on_nonfinite)
-        fan.last = record
-        fan.skipped.update(record.skipped)
-        if torch.is_grad_enabled():  # create_graph=True: whoever differentiates the result again must hear of it
-            inputs = [gradient for gradient in gradients if gradient is not None]
-            combined = [None if c is None else _Once.apply(c, *inputs) for c in combined]  # type: ignore[no-untyped-call]
-        return None, None, *combined
-
-
-class _Once(torch.autograd.Function):
-    """Identity on its first argument that cannot be differentiated."""
-
-    @staticmethod
-    def forward(ctx: Any, combined: Tensor, *gradients: Tensor) -> Tensor:  # noqa: ARG004
-        return combined.view_as(combined)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ARG004
-        raise RuntimeError(
-            "double backward through FanOut is not defined, expected first derivatives only: its weights are constants "
-            "of the step; for second derivatives put the FanOut in eval mode, which hands the features on"
-        )
-
-
-def _checked_names(tasks: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(tasks, str):
-        raise TypeError(f"tasks={tasks!r} is one string, expected a sequence of names such as [{tasks!r}]")
-    names = tuple(tasks)
-    if not names:
-        raise ValueError("tasks is empty, expected at least one task name")
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"tasks holds {name!r}, expected names (str)")
-        if names.count(name) > 1:
-            raise ValueError(f"task {name!r} is given {names.count(name)} times, expected each name once")
-    return names
-
-
-def _checked_tensors(features: object) -> tuple[Tensor, ...]:
-    tensors = tuple(features) if isinstance(features, (list, tuple)) else (features,)
-    if not tensors:
-        raise ValueError("features is empty, expected a tensor or a sequence of tensors")
-    for tensor in tensors:
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"features hold a {type(tensor).__name__}, expected a tensor or a list or tuple of tensors")
-    return cast("tuple[Tensor, ...]", tensors)
-
-
-def _shown(shapes: tuple[tuple[int, ...], ...]) -> str:
-    return ", ".join(f"[{', '.join(('B', *map(str, shape)))}]" for shape in shapes)

@@ -18,7 +18,8 @@ class MultiTaskModel(nn.Module):
     Args:
         encoder: Maps the input to features: a tensor, or several.
         heads: One module a task; each takes what the encoder returns.
-        fan_out: How the tasks' gradients are combined; by default their plain sum.
+        fan_out: How the tasks' gradients are combined; by default their plain sum. With ``heads="weighted"`` it is
+            told the heads.
 
     Attributes:
         tasks: Names of the tasks, in the order of ``heads``.
@@ -48,6 +49,7 @@ class MultiTaskModel(nn.Module):
             )
         self.encoder = encoder
         self._heads = nn.ModuleDict({_key(task): head for task, head in heads.items()})
+        self.fan_out.attach(self.heads)
 
     @property
     def heads(self) -> dict[str, nn.Module]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from counterpoint import __version__
-from counterpoint.balancing import get_weighting
+from counterpoint.balancing import FanOut, get_weighting
 from counterpoint.data import DigitPairs
 from counterpoint.data.digit_pairs import TASKS
 from counterpoint.study.digit_pairs import LEARNING_RATE, Job, Outcome, describe, train
@@ -57,7 +57,7 @@ class Demo:
             raise ValueError("weightings is empty, expected at least one name such as 'mgda'")
         object.__setattr__(self, "weightings", tuple(name.lower() for name in self.weightings))
         for name in self.weightings:
-            get_weighting(name)
+            FanOut(get_weighting(name), TASKS)  # refuses what makes no sense at feature level
             if self.weightings.count(name) > 1:
                 raise ValueError(f"weighting {name!r} is given twice, expected each name once")
         for name in ("seeds", "workers"):

@@ -8,9 +8,13 @@ import lightning
 import torch
 from torch import Tensor
 
+from counterpoint.balancing import Weighting
+from counterpoint.balancing.ranks import WORLD, Ranks
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from counterpoint.balancing import FanOut
     from counterpoint.models import MultiTaskModel
     from counterpoint.tasks import Task
 
@@ -20,9 +24,12 @@ SCORE = "validation/score"
 class MultiTaskModule(lightning.LightningModule):
     """Sums the losses, lets the model's FanOut balance them, and counts metrics.
 
-    A batch is ``(inputs, {task: targets})``; tasks without targets in a batch take no part in it. Logged are
-    ``train/loss/TASK``, ``train/weight/TASK``, ``validation/loss/TASK``, ``validation/METRIC/TASK``, the same for
-    ``test``, and ``validation/score``: the mean over tasks of the metric, negated where less is better.
+    A batch is ``(inputs, {task: targets})``; tasks without targets in a batch take no part in it. Weightings that learn
+    are trained along: their parameters are among the module's, they hear the ends of epochs, and those that look at the
+    losses again after the optimizer's step (FAMO) get them. With several devices the FanOut balances over all of them.
+
+    Logged are ``train/loss/TASK``, ``train/weight/TASK``, ``validation/loss/TASK``, ``validation/METRIC/TASK``, the
+    same for ``test``, and ``validation/score``: the mean over tasks of the metric, negated where less is better.
 
     Args:
         model: The network.
@@ -76,11 +83,33 @@ class MultiTaskModule(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, dict[str, Tensor]], batch_idx: int) -> Tensor | None:  # noqa: ARG002
         """The plain sum of the losses; the FanOut's backward does the rest. A batch without labels is passed over."""
-        if not batch[1]:
+        if not batch[1] and not self._fan.ranks.active:
             return None
         _, losses = self._losses(batch)
         self.losses = {name: loss.detach() for name, loss in losses.items()}
-        return torch.stack(list(losses.values())).sum()
+        return self._fan.sum(losses)
+
+    @property
+    def _fan(self) -> FanOut:
+        return self.model.fan_out
+
+    def setup(self, stage: str) -> None:  # noqa: ARG002
+        """Balances over all ranks, unless the FanOut was given a process group of its own."""
+        if self.trainer.world_size > 1 and self._fan.ranks.group is None:
+            self._fan.ranks = Ranks(WORLD)
+
+    def on_train_batch_end(self, outputs: object, batch: tuple[Tensor, dict[str, Tensor]], batch_idx: int) -> None:  # noqa: ARG002
+        """Weightings that need it see the losses of the same batch after the step."""
+        weighting = self._fan.weighting
+        if isinstance(weighting, Weighting) and weighting.needs_reevaluation:
+            with torch.no_grad():
+                losses = {name: loss.detach() for name, loss in self._losses(batch)[1].items()}
+            weighting.reevaluated(self._fan.ranks.mean_by_task(losses, self._fan.tasks))
+
+    def on_train_epoch_end(self) -> None:
+        """Weightings that count epochs hear of it."""
+        if isinstance(self._fan.weighting, Weighting):
+            self._fan.weighting.epoch_ended()
 
     def on_after_backward(self) -> None:
         """Keeps a skipped task's non-finite gradient out of its own head, too."""

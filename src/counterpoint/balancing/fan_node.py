@@ -1,0 +1,117 @@
+"""FanOut's nodes in the autograd graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from counterpoint.balancing.combine import Told, combine
+
+if TYPE_CHECKING:
+    from counterpoint.balancing.fanout import FanOut
+
+
+class Fan(torch.autograd.Function):
+    """T copies of n feature tensors forward; one balanced gradient for each feature tensor backward.
+
+    After the features come tokens, one for each task whose head's gradients are to be weighted: their gradients are the
+    weights (see :mod:`counterpoint.balancing.weighted_heads`). After the copies comes an anchor, a zero by which
+    backward gets here on a rank without labels, where the others wait for it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, fan: FanOut, names: tuple[str, ...], tokens: int, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Copies, task by task, and the anchor."""
+        features = inputs[: len(inputs) - tokens]
+        ctx.fan, ctx.names, ctx.features = fan, names, len(features)
+        ctx.shapes = [(feature.shape, feature.dtype, feature.device) for feature in features]
+        ctx.tokens = [(token.dtype, token.device) for token in inputs[len(features) :]]
+        # An unused copy must come back as None: a gradient of zeros would drag the min-norm point to zero.
+        ctx.set_materialize_grads(False)
+        anchor = features[0].new_zeros((), dtype=torch.float32)
+        return *(feature.view_as(feature) for _ in names for feature in features), anchor
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        """The balanced gradient of each feature tensor, then the weight of each task with a token."""
+        fan, names, width = ctx.fan, ctx.names, ctx.features
+        by_name = {name: gradients[task * width : (task + 1) * width] for task, name in enumerate(names)}
+        # In the layer's order, whatever the order of the call: weights may depend on a task's position.
+        rows = {name: by_name[name] for name in fan.tasks if name in by_name}
+        fan.reached(ctx)
+        combined, record = combine(rows, fan.balance, fan.told())
+        fan.last = record
+        fan.skipped.update(record.skipped)
+        if fan.balance.ranks.active:  # DDP waits for every parameter, on a rank without labels too
+            combined = [
+                torch.zeros(shape, dtype=dtype, device=device) if own is None else own
+                for own, (shape, dtype, device) in zip(combined, ctx.shapes, strict=True)
+            ]
+        weights = []
+        if ctx.tokens:
+            by_task = dict(zip(record.tasks, record.weights.unbind(), strict=True))
+            for name, (dtype, device) in zip(names, ctx.tokens, strict=True):
+                unknown = name in record.absent  # the head did not look at these features: its gradients stay
+                weights.append(None if unknown else by_task[name].to(device, dtype))
+        if torch.is_grad_enabled():  # create_graph=True: whoever differentiates the result again must hear of it
+            inputs = [gradient for gradient in gradients if gradient is not None]
+            combined = [None if c is None else _Once.apply(c, *inputs) for c in combined]  # type: ignore[no-untyped-call]
+        return None, None, None, *combined, *weights
+
+
+class Tell(torch.autograd.Function):
+    """The sum of the losses; backward first tells the layer their values and what the sum was multiplied by."""
+
+    @staticmethod
+    def forward(ctx: Any, fan: FanOut, names: tuple[str, ...], *values: Tensor) -> Tensor:
+        """The sum."""
+        ctx.fan = fan
+        ctx.losses = {name: value.detach() for name, value in zip(names, values, strict=False)}
+        ctx.layout = [(value.dtype, value.device) for value in values]
+        return torch.stack([value.reshape(()).to(values[0].device) for value in values]).sum()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """The incoming gradient for each loss, zero for each anchor."""
+        ctx.fan.hear(Told(ctx.losses, gradient.detach()))
+        # What was told holds for this backward pass; another one may be of a plain sum of losses.
+        torch.autograd.Variable._execution_engine.queue_callback(ctx.fan.forget)  # noqa: SLF001
+        told = [gradient.to(device, dtype) for dtype, device in ctx.layout[: len(ctx.losses)]]
+        anchors = [torch.zeros((), dtype=dtype, device=device) for dtype, device in ctx.layout[len(ctx.losses) :]]
+        return None, None, *(value.clone() for value in told), *anchors
+
+
+class Defer(torch.autograd.Function):
+    """Parameters of a head, and a token; backward multiplies their gradients by the token's, the task's weight."""
+
+    @staticmethod
+    def forward(ctx: Any, *parameters: Tensor) -> tuple[Tensor, ...]:
+        """Stand-ins, and the token."""
+        ctx.set_materialize_grads(False)
+        return *(parameter.view_as(parameter) for parameter in parameters), parameters[0].new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ARG004
+        """Weighted gradients; as they are, where the head did not look at the features."""
+        *own, weight = gradients
+        if weight is None:
+            return tuple(own)
+        # Zero is also the weight of a skipped task, whose gradients may hold NaN.
+        return tuple(None if g is None else torch.where(weight == 0, torch.zeros_like(g), g * weight) for g in own)
+
+
+class _Once(torch.autograd.Function):
+    """Identity on its first argument that cannot be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, combined: Tensor, *gradients: Tensor) -> Tensor:  # noqa: ARG004
+        return combined.view_as(combined)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ARG004
+        raise RuntimeError(
+            "double backward through FanOut is not defined, expected first derivatives only: its weights are constants "
+            "of the step; for second derivatives put the FanOut in eval mode, which hands the features on"
+        )

@@ -1,0 +1,96 @@
+"""What FanOut and backward accept as names and as features."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, cast
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Shapes = tuple[tuple[int, ...], ...]
+
+
+def checked_names(tasks: Sequence[str]) -> tuple[str, ...]:
+    """Names of tasks, each once.
+
+    Raises:
+        TypeError: for one string, or something that is not a name.
+        ValueError: for no names, or one given twice.
+    """
+    if isinstance(tasks, str):
+        raise TypeError(f"tasks={tasks!r} is one string, expected a sequence of names such as [{tasks!r}]")
+    names = tuple(tasks)
+    if not names:
+        raise ValueError("tasks is empty, expected at least one task name")
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"tasks holds {name!r}, expected names (str)")
+        if names.count(name) > 1:
+            raise ValueError(f"task {name!r} is given {names.count(name)} times, expected each name once")
+    return names
+
+
+def checked_tensors(features: object) -> tuple[Tensor, ...]:
+    """A tensor, or several, as a tuple.
+
+    Raises:
+        TypeError: if something is not a tensor.
+        ValueError: if there is none.
+    """
+    tensors = tuple(features) if isinstance(features, (list, tuple)) else (features,)
+    if not tensors:
+        raise ValueError("features is empty, expected a tensor or a sequence of tensors")
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"features hold a {type(tensor).__name__}, expected a tensor or a list or tuple of tensors")
+    return cast("tuple[Tensor, ...]", tensors)
+
+
+def known(name: str, tasks: Sequence[str]) -> str:
+    """The name, if it is among the tasks.
+
+    Raises:
+        ValueError: if not; the nearest is named.
+    """
+    if name not in tasks:
+        near = difflib.get_close_matches(str(name), tasks, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"unknown task {name!r}, expected names among {list(tasks)}{hint}")
+    return name
+
+
+def checked_layout(tensors: Sequence[Tensor], before: Shapes | None) -> Shapes:
+    """Shapes of the features without the batch dimension.
+
+    Args:
+        tensors: The features.
+        before: What an earlier call returned.
+
+    Raises:
+        TypeError: if a tensor is complex.
+        ValueError: if the layout has changed since. Batch size, image size and sequence length may change from call to
+            call, the layout may not.
+    """
+    for tensor in tensors:
+        if tensor.is_complex():
+            raise TypeError(f"features are {tensor.dtype}, expected real numbers: hand on torch.view_as_real of them")
+    shapes = tuple(tuple(tensor.shape[1:]) for tensor in tensors)
+    if before is None or before == shapes:
+        return shapes
+    agrees = len(before) == len(shapes) and all(
+        len(old) == len(new) and (not old or any(o == n for o, n in zip(old, new, strict=True)))
+        for old, new in zip(before, shapes, strict=True)
+    )
+    if not agrees:
+        raise ValueError(
+            f"features have shape {_shown(shapes)}, expected {_shown(before)} as in earlier calls of this FanOut; "
+            "use one FanOut for each place where the network forks"
+        )
+    return shapes
+
+
+def _shown(shapes: Shapes) -> str:
+    return ", ".join(f"[{', '.join(('B', *map(str, shape)))}]" for shape in shapes)

@@ -1,0 +1,42 @@
+"""What is accepted as losses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from counterpoint.balancing.layout import known
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def checked_losses(losses: Mapping[str, Tensor], tasks: Sequence[str]) -> dict[str, Tensor]:
+    """The losses, in the order of the tasks.
+
+    Raises:
+        TypeError: if one is not a tensor.
+        ValueError: for an unknown task, a loss that is not a scalar, does not require gradients, or lives on another
+            device than the others.
+    """
+    device = None
+    for name, loss in losses.items():
+        known(name, tasks)
+        if not isinstance(loss, Tensor):
+            raise TypeError(f"loss of task {name!r} is a {type(loss).__name__}, expected a scalar tensor")
+        if loss.numel() != 1:
+            raise ValueError(
+                f"loss of task {name!r} has shape {list(loss.shape)}, expected a scalar: reduce it, as .mean() does"
+            )
+        if not loss.requires_grad:
+            raise ValueError(
+                f"loss of task {name!r} does not require grad, expected one computed from the network: leave out a "
+                "task without labels, and look for .detach() or torch.no_grad()"
+            )
+        device = device or loss.device
+        if loss.device != device:
+            raise ValueError(
+                f"loss of task {name!r} is on {loss.device}, expected {device} as the others: move it there"
+            )
+    return {task: losses[task] for task in tasks if task in losses}

@@ -1,0 +1,65 @@
+"""Asking a weighting: whether it fits, and for weights."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from counterpoint.balancing.weightings.weighting import Weighting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from counterpoint.balancing.step import Step
+
+Level = Literal["features", "parameters"]
+
+
+def accept(weighting: Weighting | Callable[[Tensor], Tensor], tasks: Sequence[str], level: Level) -> None:
+    """Tells a weighting the tasks, or refuses it.
+
+    Raises:
+        TypeError: if it is not callable.
+        ValueError: if the method makes no sense at this level.
+    """
+    if not callable(weighting):
+        raise TypeError(
+            f"weighting={weighting!r} is not callable, expected a Weighting such as MGDA(); "
+            "get_weighting(name) makes one from its name"
+        )
+    if isinstance(weighting, Weighting):
+        if level not in weighting.levels:
+            where = (
+                f"only at level {weighting.levels[0]!r}" if weighting.levels else "neither in FanOut nor in backward"
+            )
+            raise ValueError(f"{weighting} works {where}, not at level {level!r}: {weighting.why_not}")
+        weighting.bind(tasks)
+
+
+def weights_of(weighting: Weighting | Callable[[Tensor], Tensor], step: Step) -> Tensor:
+    """Weights [P], one finite number for each task that took part.
+
+    Raises:
+        ValueError: if the weighting returns something else, or needs losses that are not known.
+    """
+    if isinstance(weighting, Weighting):
+        if weighting.needs_losses and step.losses is None:
+            raise ValueError(
+                f"{weighting} needs the losses, expected fan.sum(losses).backward() in place of "
+                "sum(losses).backward(), or counterpoint.backward(losses, ...)"
+            )
+        given = weighting.weigh(step)
+    else:
+        given = weighting(step.gram)
+    weights = torch.as_tensor(given).detach().to(step.gram.dtype)
+    if weights.shape != step.gram.shape[:1]:
+        raise ValueError(
+            f"weighting {weighting!r} returned shape {list(weights.shape)}, expected [{len(step.gram)}], one weight "
+            "for each task that took part in this backward pass"
+        )
+    if weights.device.type == "cpu" and not all(map(math.isfinite, weights.tolist())):
+        raise ValueError(f"weighting {weighting!r} returned {weights.tolist()}, expected finite weights")
+    return weights

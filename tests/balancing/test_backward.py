@@ -1,0 +1,376 @@
+"""backward(): balanced gradients without a layer, at feature and at parameter level."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from counterpoint import MGDA, DiBS, FanOut, GradNorm, Nash, NonFiniteGradientError, Uniform, backward, get_weighting
+
+F64 = torch.float64
+
+
+class Net(nn.Module):
+    """Two hidden layers, one frozen parameter, and a last one that task 0 does not use."""
+
+    def __init__(self, T, seed=0, width=6):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.tasks = [f"t{k}" for k in range(T)]
+        self.encoder = nn.Sequential(nn.Linear(5, width), nn.Tanh(), nn.Linear(width, width)).double()
+        self.encoder[0].bias.requires_grad_(requires_grad=False)
+        self.extra = nn.Parameter(torch.randn(width, dtype=F64))
+        self.heads = nn.ModuleList(nn.Linear(width, 2) for _ in range(T)).double()
+        self.x = torch.randn(7, 5, dtype=F64)
+
+    def shared(self):
+        return [*self.encoder.parameters(), self.extra]
+
+    def losses(self, z=None, tasks=None):
+        z = self.encoder(self.x) if z is None else z
+        return {
+            task: (k + 1.0) * (self.heads[k](z + (k > 0) * self.extra) - k).square().mean()
+            for k, task in enumerate(self.tasks)
+            if tasks is None or task in tasks
+        }
+
+
+def rows(losses, inputs):
+    found = {}
+    for task, loss in losses.items():
+        grads = torch.autograd.grad(loss, inputs, retain_graph=True, allow_unused=True)
+        parts = zip(grads, inputs, strict=True)
+        found[task] = torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in parts])
+    return found
+
+
+def flat_grad(tensors):
+    return torch.cat([(torch.zeros_like(t) if t.grad is None else t.grad).flatten() for t in tensors])
+
+
+def live(net):
+    return [p for p in net.shared() if p.requires_grad]
+
+
+@given(st.integers(0, 10**6), st.integers(1, 5), st.sampled_from(["own", "weighted"]), st.booleans())
+def test_parameter_level_is_the_weighted_sum_of_separate_gradients(seed, T, heads, fork_known):
+    net = Net(T, seed)
+    expected = rows(net.losses(), live(net))
+    z = net.encoder(net.x)
+    record = backward(
+        net.losses(z), MGDA(), shared=net.shared(), features=z if fork_known and T != 2 else None, heads=heads
+    )
+    matrix = torch.stack(list(expected.values()))
+    torch.testing.assert_close(record.gram, matrix @ matrix.T, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(flat_grad(live(net)), record.weights @ matrix, rtol=1e-9, atol=1e-12)
+    losses = net.losses()
+    for k, task in enumerate(net.tasks):
+        (own,) = torch.autograd.grad(losses[task], [net.heads[k].weight], retain_graph=True)
+        factor = record.weights[k] if heads == "weighted" else 1.0
+        torch.testing.assert_close(net.heads[k].weight.grad, factor * own, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("features", [True, False])
+def test_two_tasks_in_one_batched_pass_equal_two_passes(features, monkeypatch):
+    """With a fork, everything shared has to lie before it."""
+    results = []
+    for batched in (2, 0):
+        monkeypatch.setattr("counterpoint.balancing.task_gradients._BATCHED", batched)
+        net = Net(2)
+        z = net.encoder(net.x)
+        losses = {t: (net.heads[k](z) - k).square().mean() for k, t in enumerate(net.tasks)}
+        record = backward(losses, Nash(), shared=net.encoder.parameters(), features=z if features else None)
+        results.append((record.gram, flat_grad([p for p in net.parameters() if p.requires_grad])))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-10, atol=1e-12)
+
+
+def test_a_node_that_vmap_does_not_know_falls_back_to_separate_passes():
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return torch.from_numpy(2 * x.detach().numpy() * g.detach().numpy())
+
+    weight = torch.tensor([1.0, 2.0], dtype=F64, requires_grad=True)
+    y = Square.apply(weight)
+    record = backward({"a": y[0], "b": 3 * y[1]}, Uniform(), shared=[weight])
+    assert weight.grad.tolist() == [2.0, 12.0]
+    assert record.gram.tolist() == [[4.0, 0.0], [0.0, 144.0]]
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6), st.integers(2, 8), st.sampled_from(["mgda", "dibs", "nash"]))
+def test_recompute_equals_store_whatever_the_budget(seed, T, gradients, name):
+    grads = {}
+    for memory in ("store", "recompute"):
+        net = Net(T, seed)
+        one = sum(p.numel() * 8 for p in live(net))
+        limit = {"max_bytes": gradients * one} if memory == "recompute" else {}
+        record = backward(net.losses(), get_weighting(name), shared=net.shared(), memory=memory, **limit)
+        grads[memory] = record.gram, record.weights, flat_grad([p for p in net.parameters() if p.requires_grad])
+    torch.testing.assert_close(grads["store"], grads["recompute"], rtol=1e-6, atol=1e-9)
+
+
+def test_recompute_holds_no_more_task_gradients_than_asked_for():
+    """Counted by the gradients that are alive while new ones are taken."""
+    net, alive, peak = Net(6, width=64), [], 0
+    from counterpoint.balancing.task_gradients import Differentiator
+
+    original = Differentiator.row
+
+    def counting(self, task, *, with_own=True):
+        nonlocal peak
+        import weakref
+
+        row = original(self, task, with_own=with_own)
+        alive.append(weakref.ref(row[0][0]))
+        peak = max(peak, sum(ref() is not None for ref in alive))
+        return row
+
+    one = sum(p.numel() * 8 for p in live(net))
+    Differentiator.row = counting
+    try:
+        backward(net.losses(), MGDA(), shared=net.shared(), memory="recompute", max_bytes=3 * one)
+    finally:
+        Differentiator.row = original
+    assert 2 <= peak <= 3
+
+
+@given(st.integers(0, 10**6), st.integers(1, 5), st.sampled_from(["own", "weighted"]))
+def test_feature_level_equals_the_layer(seed, T, heads):
+    results = []
+    for layer in (False, True):
+        net = Net(T, seed)
+        z = net.encoder(net.x)
+        if layer:
+            fan = FanOut(MGDA(), net.tasks, heads=heads, head_modules=dict(zip(net.tasks, net.heads, strict=True)))
+            copies = fan(z)
+            sum((k + 1.0) * (net.heads[k](copies[t]) - k).square().mean() for k, t in enumerate(net.tasks)).backward()
+            record = fan.last
+        else:
+            losses = {t: (k + 1.0) * (net.heads[k](z) - k).square().mean() for k, t in enumerate(net.tasks)}
+            record = backward(losses, MGDA(), features=z, heads=heads)
+        results.append((record.gram, record.weights, flat_grad([p for p in net.parameters() if p.requires_grad])))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-9, atol=1e-12)
+
+
+@given(st.integers(0, 10**6), st.sampled_from(["mgda", "dibs", "nash", "fairgrad", "imtlg", "uniform"]))
+def test_levels_agree_for_a_linear_encoder_on_orthonormal_inputs(seed, name):
+    torch.manual_seed(seed)
+    x, _ = torch.linalg.qr(torch.randn(9, 6, dtype=F64))
+    x = x.T  # 6 samples, orthonormal
+    encoder, heads = nn.Linear(9, 8, bias=False).double(), nn.ModuleList(nn.Linear(8, 1) for _ in range(3)).double()
+    records = []
+    for level in ("features", "shared"):
+        z = encoder(x)
+        losses = {f"t{k}": (head(z) - k).square().mean() for k, head in enumerate(heads)}
+        given_level = {"features": z} if level == "features" else {"shared": encoder.parameters()}
+        encoder.zero_grad()
+        record = backward(losses, get_weighting(name), **given_level)
+        records.append((record.gram, record.weights, encoder.weight.grad.clone()))
+    torch.testing.assert_close(records[0], records[1], rtol=1e-6, atol=1e-9)
+
+
+def test_gradients_accumulate_and_every_micro_batch_has_its_own_weights():
+    net = Net(3)
+    total, weights = 0, []
+    for part in (net.x[:3], net.x[3:]):
+        alone = Net(3)
+        alone.x = part
+        record = backward(alone.losses(), MGDA(), shared=alone.shared(), scale=0.5)
+        weights.append(record.weights)
+        total = total + flat_grad(live(alone))
+    for part in (net.x[:3], net.x[3:]):
+        net.x = part
+        backward(net.losses(), MGDA(), shared=net.shared(), scale=0.5)
+    torch.testing.assert_close(flat_grad(live(net)), total, rtol=1e-10, atol=1e-12)
+    assert not torch.allclose(weights[0], weights[1])
+
+
+@pytest.mark.parametrize("scale", [0.25, 64.0])
+@pytest.mark.parametrize("name", ["dibs", "nash", "mgda", "uniform"])
+def test_scaling_the_losses_scales_every_update(name, scale):
+    plain, scaled = Net(3), Net(3)
+    backward(plain.losses(), get_weighting(name), shared=plain.shared())
+    record = backward(scaled.losses(), get_weighting(name), shared=scaled.shared(), scale=scale)
+    torch.testing.assert_close(flat_grad(live(scaled)), scale * flat_grad(live(plain)), rtol=1e-7, atol=1e-10)
+    assert record.tasks == tuple(plain.tasks)
+
+
+@pytest.mark.parametrize("level", ["features", "shared"])
+def test_weights_are_kept_for_n_calls(level):
+    net, weighting, calls = Net(3), MGDA(), []
+    for _ in range(5):
+        z = net.encoder(net.x)
+        where = {"features": z} if level == "features" else {"shared": net.shared()}
+        net.zero_grad()
+        losses = net.losses(z)
+        record = backward(losses, weighting, every=2, **where)
+        calls.append(record.weights)
+        if level == "shared":
+            expected = rows(net.losses(), live(net))
+            combined = record.weights @ torch.stack(list(expected.values()))
+            torch.testing.assert_close(flat_grad(live(net)), combined, rtol=1e-9, atol=1e-12)
+            assert bool(record.gram.isnan().all()) == (len(calls) % 2 == 0)
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    assert torch.equal(calls[0], calls[1])
+    assert torch.equal(calls[2], calls[3])
+    assert not torch.equal(calls[1], calls[2])
+    other = backward(net.losses(), MGDA(), shared=net.shared(), every=2)  # another weighting has a memory of its own
+    assert not other.gram.isnan().any()
+
+
+def test_shared_parameters_as_param_groups_tied_and_duplicated():
+    net = Net(3)
+    groups = torch.optim.SGD(
+        [{"params": net.shared()[:2]}, {"params": net.shared()[2:], "lr": 0.1}], lr=1.0
+    ).param_groups
+    reference = Net(3)
+    backward(reference.losses(), MGDA(), shared=reference.shared())
+    backward(net.losses(), MGDA(), shared=groups)
+    torch.testing.assert_close(flat_grad(live(net)), flat_grad(live(reference)))
+    twice = Net(3)
+    backward(twice.losses(), MGDA(), shared=[*twice.shared(), *twice.shared()])
+    torch.testing.assert_close(flat_grad(live(twice)), flat_grad(live(reference)))
+
+
+def test_a_parameter_that_heads_share_gets_both_their_parts():
+    weight = torch.randn(4, dtype=F64, requires_grad=True)
+    tied = torch.randn(4, dtype=F64, requires_grad=True)
+    losses = {"a": (weight * tied).sum(), "b": (2 * weight * tied).square().sum()}
+    a, b = (torch.autograd.grad(loss, tied, retain_graph=True)[0] for loss in losses.values())
+    record = backward(losses, Nash(), shared=[weight], heads="weighted")
+    torch.testing.assert_close(tied.grad, record.weights[0] * a + record.weights[1] * b)
+    tied.grad = None
+    losses = {"a": (weight * tied).sum(), "b": (2 * weight * tied).square().sum()}
+    backward(losses, Nash(), shared=[weight])
+    torch.testing.assert_close(tied.grad, a + b)
+
+
+def test_tasks_missing_from_the_batch_have_weight_zero():
+    net = Net(3)
+    record = backward(net.losses(tasks=["t0", "t2"]), MGDA(), shared=net.shared(), tasks=net.tasks)
+    assert record.tasks == ("t0", "t1", "t2")
+    assert record.absent == ("t1",)
+    assert record.weights[1] == 0
+    assert net.heads[1].weight.grad is None
+
+
+def test_nothing_changes_when_an_error_is_raised():
+    net = Net(3)
+    losses = net.losses()
+    losses["t1"] = losses["t1"] * torch.tensor(float("nan"))
+    for level in ({"shared": net.shared()}, {"shared": net.shared(), "memory": "recompute"}):
+        with pytest.raises(NonFiniteGradientError, match="'t1'"):
+            backward(losses, MGDA(), **level)
+        assert all(p.grad is None for p in net.parameters())
+
+
+@pytest.mark.parametrize("memory", ["store", "recompute"])
+def test_a_task_with_a_non_finite_gradient_is_skipped_with_its_head(memory):
+    net, without = Net(3), Net(3)
+    losses = net.losses()
+    losses["t1"] = losses["t1"] * torch.tensor(float("inf"))
+    record = backward(losses, MGDA(), shared=net.shared(), on_nonfinite="skip", memory=memory)
+    assert record.skipped == ("t1",)
+    backward(without.losses(tasks=["t0", "t2"]), MGDA(), shared=without.shared())
+    torch.testing.assert_close(flat_grad(live(net)), flat_grad(live(without)))
+    assert net.heads[1].weight.grad is None
+
+
+def test_weightings_that_need_losses_get_them():
+    net, weighting = Net(2), GradNorm()
+    for _ in range(3):
+        record = backward(net.losses(), weighting, shared=net.shared(), tasks=net.tasks)
+    assert float(record.weights.sum()) == pytest.approx(2)
+    assert record.weights[0] != record.weights[1]
+
+
+@pytest.mark.parametrize("name", ["graddrop", "trimmedmean", "excessmtl"])
+def test_methods_that_need_rows_get_them(name):
+    net = Net(3)
+    weighting = get_weighting(name, **({"trim_number": 1} if name == "trimmedmean" else {}))
+    matrix = torch.stack(list(rows(net.losses(), live(net)).values()))
+    torch.manual_seed(0)
+    record = backward(net.losses(), weighting, shared=net.shared())
+    if name == "trimmedmean":
+        torch.testing.assert_close(flat_grad(live(net)), matrix.sort(dim=0).values[1])
+        assert record.weights.isnan().all()
+    assert flat_grad(live(net)).abs().sum() > 0
+    with pytest.raises(ValueError, match="heads='own'"):
+        backward(net.losses(), weighting, shared=net.shared(), heads="weighted")
+
+
+def bad(net):
+    z = net.encoder(net.x)
+    losses = net.losses(z)
+    shared = net.shared()
+    alone = {"t0": losses["t0"], "t1": torch.ones((), requires_grad=True) * 2}
+    meta = {"t0": losses["t0"], "t1": torch.zeros((), device="meta", requires_grad=True)}
+    return {
+        "vector": (lambda: backward({"t0": z.sum(1)}, MGDA(), shared=shared), ValueError, r"has shape \[7\].*scalar"),
+        "apart": (lambda: backward(alone, MGDA(), shared=shared), ValueError, "'t1' is not connected"),
+        "apart features": (lambda: backward(alone, MGDA(), features=z), ValueError, "'t1' is not connected"),
+        "apart recompute": (
+            lambda: backward(alone, MGDA(), shared=shared, memory="recompute"),
+            ValueError,
+            "'t1' is not connected",
+        ),
+        "no grad": (lambda: backward({"t0": torch.ones(())}, MGDA(), features=z), ValueError, "does not require grad"),
+        "device": (lambda: backward(meta, MGDA(), shared=shared), ValueError, "is on meta, expected cpu"),
+        "name": (
+            lambda: backward({"tO": losses["t0"]}, MGDA(), shared=shared, tasks=["t0"]),
+            ValueError,
+            "unknown task 'tO'.*'t0'",
+        ),
+        "list": (lambda: backward([losses["t0"]], MGDA(), shared=shared), TypeError, "mapping"),
+        "float": (lambda: backward({"t0": 1.0}, MGDA(), shared=shared), TypeError, "is a float"),
+        "empty": (lambda: backward({}, MGDA(), shared=shared), ValueError, "losses is empty"),
+        "nowhere": (lambda: backward(losses, MGDA()), ValueError, "neither features nor shared"),
+        "weighting": (lambda: backward(losses, "mgda", shared=shared), TypeError, "get_weighting"),
+        "frozen": (lambda: backward(losses, MGDA(), shared=[net.encoder[0].bias]), ValueError, "requires grad"),
+        "one tensor": (lambda: backward(losses, MGDA(), shared=net.extra), TypeError, "shared is a tensor"),
+        "no leaf": (lambda: backward(losses, MGDA(), shared=[z]), ValueError, "not a leaf"),
+        "not tensors": (lambda: backward(losses, MGDA(), shared=["x"]), TypeError, "holds a str"),
+        "budget": (
+            lambda: backward(losses, MGDA(), shared=shared, memory="recompute", max_bytes=10),
+            ValueError,
+            "at least",
+        ),
+        "memory": (lambda: backward(losses, MGDA(), shared=shared, memory="disk"), ValueError, "memory='disk'"),
+        "heads": (lambda: backward(losses, MGDA(), shared=shared, heads="all"), ValueError, "heads='all'"),
+        "every": (lambda: backward(losses, MGDA(), shared=shared, every=0), ValueError, "every=0"),
+        "scale": (lambda: backward(losses, MGDA(), shared=shared, scale=0), ValueError, "scale=0"),
+        "group": (lambda: backward(losses, MGDA(), shared=shared, process_group=3), TypeError, "process_group=3"),
+        "level": (lambda: backward(losses, get_weighting("excessmtl"), features=z), ValueError, "parameters"),
+        "two batches": (lambda: backward(losses, get_weighting("modo"), shared=shared), ValueError, "two"),
+        "fan": (lambda: backward(losses, MGDA(), features=FanOut(MGDA(), net.tasks)(z)), TypeError, "dict"),
+    }
+
+
+@pytest.mark.parametrize("case", bad(Net(2)))
+def test_bad_input_gets_one_line_and_changes_nothing(case):
+    net = Net(2)
+    call, error, message = bad(net)[case]
+    with pytest.raises(error, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_dibs_is_invariant_to_increasing_transformations_of_a_loss():
+    plain, changed = Net(3), Net(3)
+    backward(plain.losses(), DiBS(), shared=plain.shared(), heads="weighted")
+    losses = changed.losses()
+    losses["t1"] = torch.exp(losses["t1"])
+    losses["t2"] = 1000 * losses["t2"]
+    backward(losses, DiBS(), shared=changed.shared(), heads="weighted")
+    everything = [[p for p in net.parameters() if p.requires_grad] for net in (plain, changed)]
+    torch.testing.assert_close(flat_grad(everything[0]), flat_grad(everything[1]), rtol=1e-10, atol=1e-12)

@@ -1,0 +1,185 @@
+"""FanOut(heads="weighted"): one ordinary backward pass leaves the gradients of the weighted sum, heads included."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from counterpoint import MGDA, DiBS, FanOut, MultiTaskModel, get_weighting
+
+TASKS = ("a", "b", "c")
+
+
+class Head(nn.Module):
+    def __init__(self, tied):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Tanh())
+        self.tied = tied
+        self.frozen = nn.Parameter(torch.randn(1), requires_grad=False)
+
+    def forward(self, z):
+        return self.tied(self.body(z)) + self.frozen
+
+
+def build(seed=0, weighting=None, **options):
+    torch.manual_seed(seed)
+    tied = nn.Linear(5, 2)
+    heads = {task: Head(tied) for task in TASKS}
+    options = {"heads": "weighted"} | options
+    model = MultiTaskModel(nn.Linear(4, 6), heads, FanOut(weighting or MGDA(), TASKS, **options)).double()
+    return model, torch.randn(8, 4, dtype=torch.float64)
+
+
+def losses_of(model, x, tasks=None):
+    outputs = model(x, tasks)
+    return {task: (k + 1) * (outputs[task] - k).square().mean() for k, task in enumerate(outputs)}
+
+
+def grads(model):
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+@given(st.integers(0, 10**6), st.sampled_from(["mgda", "dibs", "nash"]))
+def test_all_gradients_are_those_of_the_weighted_sum(seed, name):
+    model, x = build(seed, get_weighting(name))
+    sum(losses_of(model, x).values()).backward()
+    found, weights = grads(model), model.fan_out.last.weights
+    model.zero_grad()
+    model.fan_out.eval()  # hands the features on
+    losses = losses_of(model, x)
+    sum(weight * loss for weight, loss in zip(weights, losses.values(), strict=True)).backward()
+    torch.testing.assert_close(found, grads(model), rtol=1e-9, atol=1e-12)
+
+
+def test_under_accumulation_each_micro_batch_has_its_own_weights():
+    expected = {}
+    for part in (slice(0, 4), slice(4, 8)):
+        model, x = build()
+        sum(losses_of(model, x[part]).values()).backward()
+        for name, grad in grads(model).items():
+            expected[name] = expected.get(name, 0) + grad
+    model, x = build()
+    for part in (slice(0, 4), slice(4, 8)):
+        sum(losses_of(model, x[part]).values()).backward()
+    torch.testing.assert_close(grads(model), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_parameters_are_the_modules_own_between_forward_passes():
+    model, x = build()
+    before = {name: id(p) for name, p in model.named_parameters()}
+    model(x)
+    assert {name: id(p) for name, p in model.named_parameters()} == before
+    assert all(p.is_leaf for p in model.parameters())
+
+    def fail(*_):
+        raise RuntimeError("inside the head")
+
+    hook = model.heads["b"].body.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="inside the head"):
+        model(x)
+    hook.remove()
+    assert {name: id(p) for name, p in model.named_parameters()} == before
+
+
+def test_evaluation_lends_nothing():
+    model, x = build()
+    model(x)
+    model.eval()
+    torch.testing.assert_close(model(x)["a"], model.heads["a"](model.encoder(x)))
+    assert model.fan_out._weighted._lent == {}
+
+
+def test_a_task_without_labels_keeps_its_head_and_one_that_stops_gradients_its_own():
+    model, x = build()
+    sum(losses_of(model, x, ["a", "c"]).values()).backward()
+    assert model.heads["b"].body[0].weight.grad is None
+    assert model.heads["a"].body[0].weight.grad is not None
+    model, x = build()
+    z = model.fan_out(model.encoder(x))
+    detached = model.heads["b"](z["b"].detach()).square().mean()
+    (model.heads["a"](z["a"]).square().mean() + detached).backward()
+    found = model.heads["b"].body[0].weight.grad.clone()
+    model.zero_grad()
+    model.fan_out.eval()
+    model.heads["b"](model.encoder(x)).square().mean().backward()
+    torch.testing.assert_close(found, model.heads["b"].body[0].weight.grad)
+
+
+def test_a_skipped_task_leaves_its_head_at_zero():
+    model, x = build(on_nonfinite="skip")
+    losses = losses_of(model, x)
+    (losses["a"] + losses["b"] * float("nan") + losses["c"]).backward()
+    assert model.fan_out.last.skipped == ("b",)
+    assert not model.heads["b"].body[0].weight.grad.any()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_recurrent_heads_are_weighted_too():
+    torch.manual_seed(0)
+    heads = {task: nn.LSTM(6, 3, batch_first=True) for task in ("a", "b")}
+    fan = FanOut(DiBS(), ["a", "b"], heads="weighted", head_modules=heads)
+    encoder, x = nn.Linear(4, 6), torch.randn(2, 5, 4)
+    z = fan(encoder(x))
+    sum(heads[task](z[task])[0].square().mean() for task in z).backward()
+    found = heads["a"].weight_ih_l0.grad.clone()
+    heads["a"].zero_grad()
+    heads["a"](encoder(x))[0].square().mean().backward()
+    torch.testing.assert_close(found, float(fan.last.weights[0]) * heads["a"].weight_ih_l0.grad)
+    assert isinstance(heads["a"]._flat_weights[0], nn.Parameter)
+
+
+def test_copies_and_checkpoints():
+    model, x = build()
+    sum(losses_of(model, x).values()).backward()
+    expected = grads(model)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):  # noqa: S301
+        twin.zero_grad()
+        sum(losses_of(twin, x).values()).backward()
+        torch.testing.assert_close(grads(twin), expected)
+        assert all(twin.heads[task] is twin.fan_out._weighted.heads[task] for task in TASKS)
+    plain, _ = build(heads="own")
+    plain.load_state_dict(model.state_dict())  # no extra keys
+
+
+def test_training_is_invariant_to_a_transformed_loss_with_dibs():
+    results = []
+    for transform in (lambda loss: loss, torch.exp):
+        model, x = build(weighting=DiBS())
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+        for _ in range(20):
+            losses = losses_of(model, x)
+            losses["b"] = transform(losses["b"])
+            optimizer.zero_grad()
+            sum(losses.values()).backward()
+            optimizer.step()
+        results.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    torch.testing.assert_close(*results, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: FanOut(MGDA(), ["a"], heads="mine"), ValueError, "heads='mine'.*own, weighted"),
+        (lambda: FanOut(MGDA(), ["a"], heads="weighted")(torch.ones(2, 3, requires_grad=True)), ValueError, "no heads"),
+        (lambda: FanOut(MGDA(), ["a"], heads="weighted", head_modules={"b": nn.Linear(1, 1)}), ValueError, "unknown"),
+        (lambda: FanOut(MGDA(), ["a"], heads="weighted", head_modules={"a": [1]}), TypeError, "nn.Module"),
+        (lambda: FanOut(MGDA(), ["a", "b"], heads="weighted", head_modules={"a": nn.ReLU()}), ValueError, "'b' has no"),
+        (
+            lambda: FanOut(
+                MGDA(), ["a", "b"], heads="weighted", head_modules=dict.fromkeys(["a", "b"], nn.Linear(1, 1))
+            ),
+            ValueError,
+            "share one head",
+        ),
+        (lambda: build()[0].fan_out.attach({"a": nn.ReLU()}), ValueError, "attached already"),
+        (lambda: FanOut(get_weighting("graddrop"), ["a"], heads="weighted"), ValueError, "coordinate"),
+    ],
+)
+def test_bad_arguments_get_one_line(call, error, message):
+    with pytest.raises(error, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
