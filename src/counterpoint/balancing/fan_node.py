@@ -47,7 +47,7 @@ class Fan(torch.autograd.Function):
         if fan.balance.ranks.active:  # DDP waits for every parameter, on a rank without labels too
             combined = [
                 torch.zeros(shape, dtype=dtype, device=device) if own is None else own
-                for own, (shape, dtype, device) in zip(combined, ctx.shapes, strict=True)
+                for own, (shape, dtype, device) in zip(combined or [None] * width, ctx.shapes, strict=True)
             ]
         weights = []
         if ctx.tokens:

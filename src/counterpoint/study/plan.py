@@ -10,7 +10,20 @@ from counterpoint.study.summary import BASELINE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_LABELS = {BASELINE: "Single-task", "uniform": "Uniform", "mgda": "MGDA-UB"}
+_LABELS = {
+    BASELINE: "Single-task",
+    "uniform": "Uniform",
+    "mgda": "MGDA-UB",
+    "dibs": "DiBS",
+    "nash": "Nash-MTL",
+    "fairgrad": "FairGrad",
+    "gradnorm": "GradNorm",
+    "upgrad": "UPGrad",
+    "cagrad": "CAGrad",
+    "uw": "UW",
+    "dwa": "DWA",
+    "famo": "FAMO",
+}
 
 
 @dataclass(frozen=True)
