@@ -147,3 +147,17 @@ def test_bad_losses_get_one_line(losses, error, message):
 def test_bad_options_get_one_line(option):
     with pytest.raises((ValueError, TypeError), match=next(iter(option))):
         FanOut(MGDA(), ["a"], **option)
+
+
+def test_evaluation_sums_without_gradients():
+    net = Net(GradNorm()).eval()
+    with torch.no_grad():
+        assert not net.fan.sum(net.losses()).requires_grad
+    assert net.fan.sum(net.losses()).requires_grad  # somebody may want gradients in eval mode
+
+
+def test_fanning_out_to_no_task_at_all():
+    net = Net(MGDA())
+    assert net.losses([]) == {}
+    net.fan.sum(net.losses([])).backward()
+    assert net.fan.last is None

@@ -136,7 +136,7 @@ class FanOut(nn.Module):
 
         Args:
             features: A tensor [B, ...], or several (scales, experts), whose Gram matrices are added.
-            tasks: The tasks that need features this time; all by default.
+            tasks: The tasks that need features this time; all by default, none where there are no labels.
 
         Returns:
             The features under each task's name; tuples if several tensors were given.
@@ -151,7 +151,7 @@ class FanOut(nn.Module):
         elif len(tasks) == 0 and self.ranks.active:
             names = ()  # no labels on this rank: backward comes by way of sum()
         else:
-            names = tuple(known(name, self.tasks) for name in checked_names(tasks))
+            names = self._named(tasks)
         if self.training and torch.is_grad_enabled():
             fan = self._fan_uncompiled if torch.compiler.is_compiling() else self._fan
             return cast("dict[str, Tensor]", fan(features, names))
@@ -256,6 +256,10 @@ class FanOut(nn.Module):
                 own[position] = copies[index * len(live) + offset]
             fanned[name] = tuple(own)
         return fanned if several else {name: own[0] for name, own in fanned.items()}
+
+    def _named(self, tasks: Sequence[str]) -> tuple[str, ...]:
+        """The tasks of a call; none is allowed: a rank without labels goes backward with the others."""
+        return tuple(known(name, self.tasks) for name in checked_names(tasks)) if len(tasks) else ()
 
     def _tokens(self, names: tuple[str, ...]) -> list[Tensor]:
         if self.heads == "own":

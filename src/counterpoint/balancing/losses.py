@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from counterpoint.balancing.layout import known
@@ -29,7 +30,7 @@ def checked_losses(losses: Mapping[str, Tensor], tasks: Sequence[str]) -> dict[s
             raise ValueError(
                 f"loss of task {name!r} has shape {list(loss.shape)}, expected a scalar: reduce it, as .mean() does"
             )
-        if not loss.requires_grad:
+        if not loss.requires_grad and torch.is_grad_enabled():
             raise ValueError(
                 f"loss of task {name!r} does not require grad, expected one computed from the network: leave out a "
                 "task without labels, and look for .detach() or torch.no_grad()"
