@@ -119,25 +119,25 @@ def test_recompute_equals_store_whatever_the_budget(seed, T, gradients, name):
 def test_recompute_holds_no_more_task_gradients_than_asked_for():
     """Counted by the gradients that are alive while new ones are taken."""
     net, alive, peak = Net(6, width=64), [], 0
-    from counterpoint.balancing.task_gradients import Differentiator
+    from counterpoint.balancing.task_gradients import ParameterGradients
 
-    original = Differentiator.row
+    original = ParameterGradients.row
 
-    def counting(self, task, *, with_own=True):
+    def counting(self, task, **options):
         nonlocal peak
         import weakref
 
-        row = original(self, task, with_own=with_own)
+        row = original(self, task, **options)
         alive.append(weakref.ref(row[0][0]))
         peak = max(peak, sum(ref() is not None for ref in alive))
         return row
 
     one = sum(p.numel() * 8 for p in live(net))
-    Differentiator.row = counting
+    ParameterGradients.row = counting
     try:
         backward(net.losses(), MGDA(), shared=net.shared(), memory="recompute", max_bytes=3 * one)
     finally:
-        Differentiator.row = original
+        ParameterGradients.row = original
     assert 2 <= peak <= 3
 
 
@@ -265,9 +265,9 @@ def test_tasks_missing_from_the_batch_have_weight_zero():
 
 def test_nothing_changes_when_an_error_is_raised():
     net = Net(3)
-    losses = net.losses()
-    losses["t1"] = losses["t1"] * torch.tensor(float("nan"))
     for level in ({"shared": net.shared()}, {"shared": net.shared(), "memory": "recompute"}):
+        losses = net.losses()
+        losses["t1"] = losses["t1"] * torch.tensor(float("nan"))
         with pytest.raises(NonFiniteGradientError, match="'t1'"):
             backward(losses, MGDA(), **level)
         assert all(p.grad is None for p in net.parameters())
@@ -351,6 +351,21 @@ def bad(net):
         "group": (lambda: backward(losses, MGDA(), shared=shared, process_group=3), TypeError, "process_group=3"),
         "level": (lambda: backward(losses, get_weighting("excessmtl"), features=z), ValueError, "parameters"),
         "two batches": (lambda: backward(losses, get_weighting("modo"), shared=shared), ValueError, "two"),
+        "module": (lambda: backward(losses, MGDA(), shared=net), TypeError, "is a Net.*parameters"),
+        "heads list": (lambda: backward(losses, MGDA(), shared=shared, heads=["own"]), ValueError, "heads="),
+        "scale name": (lambda: backward(losses, MGDA(), shared=shared, scale="x"), ValueError, "scale='x'"),
+        "scaler": (lambda: backward(losses, MGDA(), shared=shared, grad_scaler=3), TypeError, "grad_scaler=3"),
+        "idle budget": (lambda: backward(losses, MGDA(), shared=shared, max_bytes=10**9), ValueError, "recompute"),
+        "complex": (
+            lambda: backward(losses, MGDA(), shared=[torch.ones(1, dtype=torch.complex64, requires_grad=True)]),
+            TypeError,
+            "complex",
+        ),
+        "kept by nobody": (
+            lambda: backward(losses, lambda gram: gram.diagonal(), shared=shared, every=2),
+            TypeError,
+            "expected a Weighting",
+        ),
         "fan": (lambda: backward(losses, MGDA(), features=FanOut(MGDA(), net.tasks)(z)), TypeError, "dict"),
     }
 
@@ -374,3 +389,118 @@ def test_dibs_is_invariant_to_increasing_transformations_of_a_loss():
     backward(losses, DiBS(), shared=changed.shared(), heads="weighted")
     everything = [[p for p in net.parameters() if p.requires_grad] for net in (plain, changed)]
     torch.testing.assert_close(flat_grad(everything[0]), flat_grad(everything[1]), rtol=1e-10, atol=1e-12)
+
+
+def plain_gradients(parameters, losses):
+    for parameter in parameters:
+        parameter.grad = None
+    sum(losses.values()).backward()
+    found = [p.grad.clone() for p in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    return found
+
+
+def tied(e, x):
+    z = e(x).tanh()
+    return z, {"a": (z @ e.weight).square().mean(), "b": z.exp().mean(), "c": z.square().mean()}
+
+
+def skipping(e, x):
+    y = e(x)
+    z = y[:, :3]
+    return z, {k: (z * c).exp().mean() + y[:, 3:].square().mean() for k, c in zip("abc", (1, 2, 3), strict=True)}
+
+
+def chunked(e, x):
+    mean, spread = e(x).chunk(2, -1)
+    return mean, {k: (mean * c + spread.exp()).square().mean() for k, c in zip("abc", (1, 2, 3), strict=True)}
+
+
+def nested(e, x):
+    first = e(x)
+    second = first.tanh() @ e.weight
+    return [first, second], {k: (first.sum() * c + second.exp().sum()) for k, c in zip("abc", (1, 2, 3), strict=True)}
+
+
+@pytest.mark.parametrize("network", [tied, skipping, chunked, nested])
+@pytest.mark.parametrize("level", ["features", "both"])
+@pytest.mark.parametrize("T", [2, 3])
+def test_uniform_weights_give_the_plain_sum_whatever_goes_past_the_features(network, level, T):
+    torch.manual_seed(0)
+    e, x = nn.Linear(4, 6).double(), torch.randn(8, 4, dtype=F64)
+
+    def build():
+        z, losses = network(e, x)
+        return z, {task: losses[task] for task in list(losses)[:T]}
+
+    parameters = list(e.parameters())
+    expected = plain_gradients(parameters, build()[1])
+    z, losses = build()
+    where = {"features": z} if level == "features" else {"features": z, "shared": parameters}
+    backward(losses, Uniform(), **where)
+    torch.testing.assert_close([p.grad for p in parameters], expected, rtol=1e-10, atol=1e-12)
+
+
+def test_features_made_of_one_another_have_the_layers_gram_matrix():
+    torch.manual_seed(0)
+    e, x = nn.Linear(4, 6).double(), torch.randn(8, 4, dtype=F64)
+    z, losses = nested(e, x)
+    record = backward(losses, MGDA(), features=z)
+    grad = e.weight.grad.clone()
+    e.zero_grad()
+    fan = FanOut(MGDA(), list("abc"))
+    first = e(x)
+    copies = fan([first, first.tanh() @ e.weight])
+    sum(c * a.sum() + b.exp().sum() for c, (a, b) in zip((1, 2, 3), copies.values(), strict=True)).backward()
+    torch.testing.assert_close(record.gram, fan.last.gram)
+    torch.testing.assert_close(e.weight.grad, grad)
+
+
+def test_the_graph_is_freed():
+    net = Net(3)
+    z = net.encoder(net.x)
+    backward(net.losses(z), MGDA(), shared=net.shared())
+    with pytest.raises(RuntimeError, match="second time"):
+        z.sum().backward()
+
+
+@pytest.mark.parametrize("memory", ["store", "recompute"])
+@pytest.mark.parametrize("action", ["raise", "skip"])
+def test_a_non_finite_gradient_is_found_in_calls_that_use_weights_again(memory, action):
+    net, weighting = Net(3), MGDA()
+    options = {"shared": net.shared(), "memory": memory, "every": 2, "on_nonfinite": action}
+    backward(net.losses(), weighting, **options)
+    net.zero_grad()
+    losses = net.losses()
+    losses["t1"] = losses["t1"] * float("nan")
+    if action == "raise":
+        with pytest.raises(NonFiniteGradientError, match="'t1'"):
+            backward(losses, weighting, **options)
+        assert all(p.grad is None for p in net.parameters())
+    else:
+        assert backward(losses, weighting, **options).skipped == ("t1",)
+        assert flat_grad(live(net)).isfinite().all()
+
+
+def test_a_batch_without_any_labels():
+    net = Net(2)
+    for level in ({"shared": net.shared()}, {"shared": net.shared(), "memory": "recompute"}):
+        record = backward({}, MGDA(), tasks=net.tasks, **level)
+        assert record.absent == tuple(net.tasks)
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_sparse_gradients_of_embeddings():
+    table = nn.Embedding(10, 3, sparse=True)
+    z = table(torch.tensor([1, 2, 2])).sum(0)
+    backward({"a": z.sum(), "b": z.square().sum(), "c": (3 * z).sum()}, Uniform(), shared=table.parameters())
+    assert table.weight.grad[2].abs().sum() > 0
+
+
+def test_a_learned_weighting_is_not_bound_by_a_call_that_failed():
+    net, weighting = Net(2), GradNorm()
+    with pytest.raises(ValueError, match="every=0"):
+        backward(net.losses(), weighting, shared=net.shared(), tasks=["t0", "t1", "typo"], every=0)
+    backward(net.losses(), weighting, shared=net.shared(), tasks=net.tasks)
+    assert weighting.tasks == ("t0", "t1")

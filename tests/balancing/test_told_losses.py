@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from counterpoint import MGDA, DiBS, FanOut, GradNorm, Uniform, Weighting, get_weighting
+from counterpoint import MGDA, DiBS, FanOut, GradNorm, NonFiniteGradientError, Uniform, Weighting, get_weighting
 
 
 class Seen(Weighting):
@@ -14,7 +14,7 @@ class Seen(Weighting):
         super().__init__()
         self.steps = []
 
-    def forward(self, gram, losses=None):
+    def forward(self, *_):
         raise AssertionError("weigh is overridden")
 
     def weigh(self, step):
@@ -113,13 +113,13 @@ def test_weights_are_kept_for_n_backward_passes():
     net, weights = Net(MGDA(), every=3), []
     for k in range(6):
         net.x = torch.randn(6, 4, dtype=torch.float64)
-        net.fan.sum(net.losses(["t0", "t1"] if k == 4 else None)).backward()
+        net.fan.sum(net.losses(["t0", "t1"] if k in {1, 4} else None)).backward()
         weights.append(net.fan.last.weights)
-    assert torch.equal(weights[0], weights[1])
     assert torch.equal(weights[0], weights[2])
     assert not torch.equal(weights[2], weights[3])
-    assert torch.equal(weights[4][:2], weights[3][:2])
-    assert weights[4][2] == 0
+    assert torch.equal(weights[3], weights[5])
+    assert weights[1][2] == 0  # another set of tasks has weights of its own
+    assert not torch.equal(weights[1], weights[4])
 
 
 def test_the_record_shows_true_gradients_whatever_the_scale():
@@ -161,3 +161,29 @@ def test_fanning_out_to_no_task_at_all():
     assert net.losses([]) == {}
     net.fan.sum(net.losses([])).backward()
     assert net.fan.last is None
+
+
+def test_what_was_told_is_forgotten_when_backward_raises():
+    net = Net(get_weighting("uw"))
+    losses = net.losses()
+    losses["t1"] = losses["t1"] * float("nan")
+    with pytest.raises(NonFiniteGradientError):
+        (net.fan.sum(losses) * 100).backward()
+    with pytest.raises(ValueError, match="needs the losses"):
+        sum(net.losses().values()).backward()
+
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(_, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(*_):
+            raise RuntimeError("in a head")
+
+    losses = net.losses()
+    losses["t1"] = Broken.apply(losses["t1"])
+    with pytest.raises(RuntimeError, match="in a head"):
+        net.fan.sum(losses).backward()
+    with pytest.raises(ValueError, match="needs the losses"):
+        sum(net.losses().values()).backward()

@@ -12,6 +12,7 @@ from torch import nn
 from counterpoint import MGDA, DiBS, FanOut, MultiTaskModel, get_weighting
 
 TASKS = ("a", "b", "c")
+SHARED = nn.Linear(1, 1)
 
 
 class Head(nn.Module):
@@ -90,7 +91,51 @@ def test_evaluation_lends_nothing():
     model(x)
     model.eval()
     torch.testing.assert_close(model(x)["a"], model.heads["a"](model.encoder(x)))
-    assert model.fan_out._weighted._lent == {}
+
+
+def test_after_the_backward_pass_heads_are_ordinary_modules():
+    model, x = build()
+    sum(losses_of(model, x).values()).backward()
+    head, z = model.heads["a"], torch.randn(8, 6, dtype=torch.float64)
+    zeros = {name: torch.zeros_like(p) for name, p in head.named_parameters()}
+    assert not torch.func.functional_call(head, zeros, (z,)).any()
+    model.zero_grad()
+    head(z).sum().backward()
+    assert head.tied.weight.grad is not None
+    model(x)  # no backward pass
+    for p in head.parameters():
+        p.data = torch.zeros_like(p)
+    assert not head(z).any()  # the very parameters are what it computes with, or nothing
+
+
+def test_two_uses_of_the_layer_in_one_step():
+    """Each head call belongs to the features that it is given."""
+    model, x = build()
+    fan, heads = model.fan_out, model.heads
+    first, second = fan(model.encoder(x)), fan(model.encoder(2 * x))
+    sum((heads[task](first[task]) - k).square().mean() for k, task in enumerate(TASKS)).backward(retain_graph=True)
+    weights, found = fan.last.weights, heads["b"].body[0].weight.grad.clone()
+    model.zero_grad()
+    fan.eval()
+    (heads["b"](fan(model.encoder(x))["b"]) - 1).square().mean().backward()
+    torch.testing.assert_close(found, weights[1] * heads["b"].body[0].weight.grad)
+    fan.train()
+    model.zero_grad()
+    sum((heads[task](second[task]) - k).square().mean() for k, task in enumerate(TASKS)).backward()
+    weights, found = fan.last.weights, heads["b"].body[0].weight.grad.clone()
+    model.zero_grad()
+    fan.eval()
+    (heads["b"](fan(model.encoder(2 * x))["b"]) - 1).square().mean().backward()
+    torch.testing.assert_close(found, weights[1] * heads["b"].body[0].weight.grad)
+
+
+def test_weights_beyond_half_precision_do_not_overflow():
+    encoder, heads = nn.Linear(4, 3), {task: nn.Linear(3, 1).half() for task in "ab"}
+    fan = FanOut(DiBS(), ["a", "b"], heads="weighted", head_modules=heads)
+    z = fan(encoder(torch.randn(4, 4)))
+    sum((heads[task](z[task].half()).float() * 1e-6).mean() for task in z).backward()
+    assert fan.last.weights.min() > 65504
+    assert all(p.grad.isfinite().all() for head in heads.values() for p in head.parameters())
 
 
 def test_a_task_without_labels_keeps_its_head_and_one_that_stops_gradients_its_own():
@@ -171,6 +216,16 @@ def test_training_is_invariant_to_a_transformed_loss_with_dibs():
         (
             lambda: FanOut(
                 MGDA(), ["a", "b"], heads="weighted", head_modules=dict.fromkeys(["a", "b"], nn.Linear(1, 1))
+            ),
+            ValueError,
+            "share one head",
+        ),
+        (
+            lambda: FanOut(
+                MGDA(),
+                ["a", "b"],
+                heads="weighted",
+                head_modules={"a": SHARED, "b": nn.Sequential(SHARED)},
             ),
             ValueError,
             "share one head",

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+import math
+from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from counterpoint.balancing.combine import Balance, OnNonfinite, Told
+from counterpoint.balancing.combine import Balance, OnNonfinite, Told, record
 from counterpoint.balancing.feature_level import at_features
-from counterpoint.balancing.layout import checked_names, checked_tensors
+from counterpoint.balancing.layout import HeadGradients, checked_names, checked_scaler, checked_tensors, one_of
 from counterpoint.balancing.losses import checked_losses
-from counterpoint.balancing.parameter_level import Memory, at_parameters
+from counterpoint.balancing.parameter_level import Memory, Plan, at_parameters
 from counterpoint.balancing.ranks import Group, Ranks
 from counterpoint.balancing.reuse import Reuse
+from counterpoint.balancing.task_gradients import ParameterGradients
 from counterpoint.balancing.weigh import accept
+from counterpoint.balancing.weightings.weighting import Weighting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from counterpoint.balancing.step_record import StepRecord
-    from counterpoint.balancing.weightings.weighting import Weighting
 
 _reuses: WeakKeyDictionary[object, Reuse] = WeakKeyDictionary()
 
@@ -32,11 +34,11 @@ def backward(
     *,
     features: Tensor | Sequence[Tensor] | None = None,
     shared: Iterable[Tensor] | Iterable[dict[str, object]] | None = None,
-    heads: Literal["own", "weighted"] = "own",
+    heads: HeadGradients = "own",
     tasks: Sequence[str] | None = None,
     every: int = 1,
     scale: float = 1.0,
-    memory: Literal["store", "recompute"] = "store",
+    memory: Memory = "store",
     max_bytes: int | None = None,
     process_group: Group | Literal["world"] | None = None,
     grad_scaler: torch.amp.GradScaler | None = None,
@@ -47,11 +49,15 @@ def backward(
     - ``features=z``: the tasks' gradients are compared at the encoder's output. One pass through each head, one through
       the encoder, as with :class:`FanOut`.
     - ``shared=encoder.parameters()``: they are compared at the shared parameters, exactly as in Sener & Koltun 2018,
-      Eq. 3. T passes through the encoder. With ``features`` too, the fork is known and two tasks cost less.
+      Eq. 3. T passes through the encoder. With ``features`` too, the fork is known and two tasks may cost less.
 
-    All other leaves that a loss depends on are its head: their gradients are added unscaled, or times the task's weight.
-    Parameters may be frozen, tied, used by some tasks only, or given as an optimizer's param groups. Gradients are added:
-    under gradient accumulation each call has its own weights, unless ``every`` keeps them.
+    All other leaves that a loss depends on are its head: their gradients are added unscaled, or times the task's
+    weight. Parameters may be frozen, tied, used by some tasks only, or given as an optimizer's param groups. Gradients
+    are added: under gradient accumulation each call has its own weights, unless ``every`` keeps them.
+
+    The encoder's graph is freed, as by ``Tensor.backward``. Gradients of heads, and at parameter level all, are written
+    to ``.grad`` directly: hooks that wait for a parameter's gradient (an optimizer in backward, DDP) see them only with
+    a ``process_group``.
 
     Args:
         losses: The scalar loss of each task that has one for this batch.
@@ -61,7 +67,7 @@ def backward(
         heads: ``"own"`` or ``"weighted"``, see above.
         tasks: Names of all T tasks, where some may lack labels; needed with ``process_group`` and for weightings that
             learn. Default: those of ``losses``.
-        every: New weights every n-th call with this weighting; in between, parameter level costs one pass.
+        every: New weights every n-th call with this weighting object; in between, parameter level costs one pass.
         scale: What the losses are multiplied by: 1/n under gradient accumulation over n micro-batches.
         memory: For parameter level: ``"store"`` keeps T gradients; ``"recompute"`` gathers the Gram matrix block by
             block from at most ``max_bytes`` of task gradients, then makes one weighted pass. Same result.
@@ -70,10 +76,11 @@ def backward(
             Averaging ``.grad`` stays with DDP, whose hooks see one ordinary backward pass. Every rank has to call, one
             without labels with ``losses={}``.
         grad_scaler: A GradScaler; give the unscaled losses. Non-finite gradients then propagate.
-        on_nonfinite: As for :class:`FanOut`; ``"skip"`` keeps a skipped task's head unchanged, too.
+        on_nonfinite: As for :class:`FanOut`; ``"skip"`` keeps a skipped task's head unchanged, too. It is the gradient
+            of what is shared that is looked at.
 
     Returns:
-        Weights and Gram matrix; the Gram matrix is NaN in calls that used weights again.
+        Weights and Gram matrix; at parameter level the latter is NaN in calls that used weights again.
 
     Raises:
         ValueError: for a loss that is not a scalar, not connected to what is shared, on another device than the others,
@@ -92,48 +99,58 @@ def backward(
         >>> round(float(record.weights.sum()), 6)
         1.0
     """
-    for name, option, kind in (("on_nonfinite", on_nonfinite, OnNonfinite), ("memory", memory, Memory)):
-        if option not in get_args(kind):
-            raise ValueError(f"{name}={option!r} is unknown, expected {', '.join(get_args(kind))}")
-    if heads not in {"own", "weighted"}:
-        raise ValueError(f"heads={heads!r} is unknown, expected own, weighted")
-    if not 0 < scale < float("inf"):
+    one_of("on_nonfinite", on_nonfinite, OnNonfinite)
+    one_of("memory", memory, Memory)
+    one_of("heads", heads, HeadGradients)
+    checked_scaler(grad_scaler)
+    if not isinstance(scale, (int, float)) or not 0 < scale < math.inf:
         raise ValueError(f"scale={scale!r}, expected a positive number such as 1/n under gradient accumulation")
     if features is None and shared is None:
         raise ValueError("neither features nor shared is given, expected features=z or shared=encoder.parameters()")
+    if max_bytes is not None and memory == "store":
+        raise ValueError(f"max_bytes={max_bytes} with memory='store', expected memory='recompute', which it bounds")
     ranks = Ranks(process_group)
-    if ranks.active and tasks is None:
-        raise ValueError(
-            "process_group without tasks, expected tasks=[...] with the names of all: ranks may lack labels"
-        )
-    if not hasattr(losses, "items"):
-        raise TypeError(
-            f"losses are a {type(losses).__name__}, expected a mapping such as {{'a': loss_a, 'b': loss_b}}"
-        )
-    if tasks is None and not losses:
-        raise ValueError("losses is empty, expected the loss of at least one task")
-    names = checked_names(tuple(losses) if tasks is None else tasks)
+    names = _names(losses, tasks, ranks)
     values = checked_losses(losses, names)
-    accept(weighting, names, "features" if shared is None else "parameters")
-    needs_rows = getattr(weighting, "needs_rows", False)
-    if needs_rows and (heads == "weighted" or memory == "recompute" or every > 1):
+    accept(weighting, "features" if shared is None else "parameters")
+    if getattr(weighting, "needs_rows", False) and (heads == "weighted" or memory == "recompute" or every > 1):
         raise ValueError(
             f"{weighting} combines gradients coordinate by coordinate, expected heads='own', memory='store', every=1"
         )
     scaled = grad_scaler is not None and grad_scaler.is_enabled()
-    if scaled and grad_scaler is not None:
-        scale = scale * grad_scaler.get_scale()
+    if scaled:
         on_nonfinite = "propagate" if on_nonfinite == "raise" else on_nonfinite
     balance = Balance(weighting, names, on_nonfinite, ranks, _reuse_of(weighting, every))
-    told = Told({task: loss.detach() for task, loss in values.items()}, scale)
+    known = {task: loss.detach() for task, loss in values.items()}
     if scale != 1.0:
         values = {task: loss * scale for task, loss in values.items()}
+    if scaled and grad_scaler is not None:
+        values = {task: grad_scaler.scale(loss) for task, loss in values.items()}
+        scale *= grad_scaler.get_scale()
+    told = Told(known, scale)
     forks = () if features is None else _live(checked_tensors(features), "features")
+    if not values and not ranks.active:
+        nothing = torch.zeros(0, dtype=torch.float64)
+        return record(names, (), nothing, nothing.reshape(0, 0), ())
     if shared is None:
         return at_features(values, forks, balance, told, weighted=heads == "weighted")
     parameters = _live(_distinct(shared), "shared parameters")
-    plan = (memory, max_bytes)
-    return at_parameters(values, parameters, forks, balance, told, weighted=heads == "weighted", plan=plan)
+    gradients = ParameterGradients(values, parameters, forks)
+    return at_parameters(gradients, balance, told, weighted=heads == "weighted", plan=Plan(memory, max_bytes))
+
+
+def _names(losses: Mapping[str, Tensor], tasks: Sequence[str] | None, ranks: Ranks) -> tuple[str, ...]:
+    """Names of all tasks, from the losses if need be."""
+    if not hasattr(losses, "items"):
+        kind = type(losses).__name__
+        raise TypeError(f"losses are a {kind}, expected a mapping such as {{'a': loss_a, 'b': loss_b}}")
+    if tasks is not None:
+        return checked_names(tasks)
+    if ranks.active:
+        raise ValueError("process_group without tasks, expected tasks=[...] with the names of all: labels may lack")
+    if not losses:
+        raise ValueError("losses is empty, expected the loss of at least one task")
+    return checked_names(tuple(losses))
 
 
 def _reuse_of(weighting: object, every: int) -> Reuse:
@@ -141,6 +158,8 @@ def _reuse_of(weighting: object, every: int) -> Reuse:
     fresh = Reuse(every)
     if every == 1:
         return fresh
+    if not isinstance(weighting, Weighting):
+        raise TypeError(f"every={every} with {weighting!r}, expected a Weighting: the weights are kept with it")
     known = _reuses.get(weighting)
     if known is None or known.every != every:
         _reuses[weighting] = known = fresh
@@ -151,12 +170,18 @@ def _distinct(shared: Iterable[Tensor] | Iterable[dict[str, object]]) -> tuple[T
     """Parameters, each once, from parameters or param groups."""
     if isinstance(shared, Tensor):
         raise TypeError("shared is a tensor, expected parameters such as encoder.parameters()")
+    if not hasattr(shared, "__iter__"):
+        raise TypeError(f"shared is a {type(shared).__name__}, expected parameters such as encoder.parameters()")
     found: dict[int, Tensor] = {}
     for item in shared:
         group = item["params"] if isinstance(item, dict) else [item]
         for parameter in group:  # type: ignore[attr-defined]
             if not isinstance(parameter, Tensor):
                 raise TypeError(f"shared holds a {type(parameter).__name__}, expected parameters or param groups")
+            if parameter.is_complex():
+                raise TypeError(
+                    "shared holds a complex parameter, expected real numbers: keep torch.view_as_real of it"
+                )
             if not parameter.is_leaf:
                 raise ValueError(
                     "shared holds a tensor that is not a leaf, expected parameters; give features as features="

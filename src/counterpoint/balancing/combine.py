@@ -81,7 +81,8 @@ def combine(rows: Mapping[str, Row], balance: Balance, told: Told) -> tuple[list
     gradients = TaskGradients(list(rows.values())) if rows else None
     with torch.no_grad(), _full_precision(gradients.device.type if gradients else "cpu"):
         if gradients and _is_blind(balance):
-            gram = gradients.gram()  # nobody looks at it: it stays on its device, nothing waits
+            # Nobody looks at the Gram matrix: it stays on its device, nothing waits.
+            gram = gradients.gram() / told.scale / told.scale
             step = Step(balance.tasks, tuple(rows), gram)
             return _weighted(rows, gradients, step, weights_of(balance.weighting, step))
         step = measure(rows, gradients, balance, told)
@@ -99,7 +100,7 @@ def measure(rows: Mapping[str, Row], gradients: TaskGradients | None, balance: B
     present = tuple(rows)
     if balance.ranks.active:
         present, gram, losses = _over_ranks(present, gram, losses, balance)
-    if scale != 1.0 and scale != 0.0:
+    if scale not in {1.0, 0.0}:
         gram = gram / scale**2
     return Step(balance.tasks, present, gram, losses, scale)
 
@@ -140,7 +141,7 @@ def weigh(
             raise NonFiniteGradientError(broken)
         if balance.on_nonfinite == "propagate":  # the NaN it promises; the weighting and its state never see it
             nan = step.gram.new_full((len(step.present),), torch.nan)
-            return _weighted(rows, gradients, step, nan, (), width)
+            return _weighted(rows, gradients, step, nan, width=width)
         skipped = broken
         step = _without(step, finite)
         columns = list(zip(*rows.values(), strict=True))
@@ -156,7 +157,7 @@ def weigh(
         return [None] * width, record(step.tasks, (), step.gram.new_zeros(0), step.gram, skipped)
     if getattr(balance.weighting, "needs_rows", False):
         return _row_by_row(rows, gradients, step, balance, skipped)
-    return _weighted(rows, gradients, step, _reused_or_new(balance, step), skipped, width)
+    return _weighted(rows, gradients, step, _reused_or_new(balance, step), skipped=skipped, width=width)
 
 
 def _reused_or_new(balance: Balance, step: Step) -> Tensor:
@@ -175,6 +176,7 @@ def _weighted(
     gradients: TaskGradients | None,
     step: Step,
     weights: Tensor,
+    *,
     skipped: tuple[str, ...] = (),
     width: int = 0,
 ) -> tuple[list[Tensor | None], StepRecord]:

@@ -11,6 +11,7 @@ from counterpoint.balancing.combine import Told, combine
 
 if TYPE_CHECKING:
     from counterpoint.balancing.fanout import FanOut
+    from counterpoint.balancing.weighted_heads import Loan
 
 
 class Fan(torch.autograd.Function):
@@ -22,10 +23,12 @@ class Fan(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, fan: FanOut, names: tuple[str, ...], tokens: int, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, fan: FanOut, names: tuple[str, ...], loan: Loan | None, *inputs: Tensor
+    ) -> tuple[Tensor, ...]:
         """Copies, task by task, and the anchor."""
-        features = inputs[: len(inputs) - tokens]
-        ctx.fan, ctx.names, ctx.features = fan, names, len(features)
+        features = inputs[: len(inputs) - (len(loan.tokens) if loan is not None else 0)]
+        ctx.fan, ctx.names, ctx.features, ctx.loan = fan, names, len(features), loan
         ctx.shapes = [(feature.shape, feature.dtype, feature.device) for feature in features]
         ctx.tokens = [(token.dtype, token.device) for token in inputs[len(features) :]]
         # An unused copy must come back as None: a gradient of zeros would drag the min-norm point to zero.
@@ -40,8 +43,12 @@ class Fan(torch.autograd.Function):
         by_name = {name: gradients[task * width : (task + 1) * width] for task, name in enumerate(names)}
         # In the layer's order, whatever the order of the call: weights may depend on a task's position.
         rows = {name: by_name[name] for name in fan.tasks if name in by_name}
-        fan.reached(ctx)
-        combined, record = combine(rows, fan.balance, fan.told())
+        fan.reached(ctx, ctx.loan)
+        try:
+            combined, record = combine(rows, fan.balance, fan.told())
+        except BaseException:
+            fan.forget()  # the callback that does it otherwise will not run
+            raise
         fan.last = record
         fan.skipped.update(record.skipped)
         if fan.balance.ranks.active:  # DDP waits for every parameter, on a rank without labels too
@@ -81,25 +88,6 @@ class Tell(torch.autograd.Function):
         told = [gradient.to(device, dtype) for dtype, device in ctx.layout[: len(ctx.losses)]]
         anchors = [torch.zeros((), dtype=dtype, device=device) for dtype, device in ctx.layout[len(ctx.losses) :]]
         return None, None, *(value.clone() for value in told), *anchors
-
-
-class Defer(torch.autograd.Function):
-    """Parameters of a head, and a token; backward multiplies their gradients by the token's, the task's weight."""
-
-    @staticmethod
-    def forward(ctx: Any, *parameters: Tensor) -> tuple[Tensor, ...]:
-        """Stand-ins, and the token."""
-        ctx.set_materialize_grads(False)
-        return *(parameter.view_as(parameter) for parameter in parameters), parameters[0].new_zeros(())
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ARG004
-        """Weighted gradients; as they are, where the head did not look at the features."""
-        *own, weight = gradients
-        if weight is None:
-            return tuple(own)
-        # Zero is also the weight of a skipped task, whose gradients may hold NaN.
-        return tuple(None if g is None else torch.where(weight == 0, torch.zeros_like(g), g * weight) for g in own)
 
 
 class _Once(torch.autograd.Function):

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import torch
 from torch import Tensor, nn
 
 from counterpoint.balancing.combine import Balance, OnNonfinite, Told
 from counterpoint.balancing.fan_node import Fan, Tell
-from counterpoint.balancing.layout import Shapes, checked_layout, checked_names, checked_tensors, known
+from counterpoint.balancing.layout import (
+    HeadGradients,
+    Shapes,
+    checked_layout,
+    checked_names,
+    checked_scaler,
+    checked_tensors,
+    known,
+    one_of,
+)
 from counterpoint.balancing.losses import checked_losses
 from counterpoint.balancing.ranks import Group, Ranks
 from counterpoint.balancing.reuse import Reuse
 from counterpoint.balancing.weigh import accept
-from counterpoint.balancing.weighted_heads import WeightedHeads
+from counterpoint.balancing.weighted_heads import Loan, WeightedHeads
+from counterpoint.balancing.weightings.weighting import Weighting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from counterpoint.balancing.step_record import StepRecord
-    from counterpoint.balancing.weightings.weighting import Weighting
-
-HeadGradients = Literal["own", "weighted"]
 
 
 class FanOut(nn.Module):
@@ -58,11 +66,12 @@ class FanOut(nn.Module):
             through the layer in every step: use ``fan.sum(losses)``, which does so without any labels, too.
         grad_scaler: A GradScaler, for weightings whose update does not grow with the loss, such as :class:`DiBS`: the
             loss scale is multiplied back. Non-finite gradients then propagate, for the scaler to skip the step.
-        every: New weights every n-th backward pass; in between the last ones are used.
+        every: New weights every n-th backward pass through the layer; in between the last ones are used.
         on_nonfinite: What NaN or infinity in a task's gradient does: ``"raise"`` raises
             :class:`NonFiniteGradientError`; ``"skip"`` leaves the task out of this step's shared update and counts it
             in ``skipped`` (its head has received its own gradient already); ``"propagate"`` lets the shared gradient
             become non-finite (all of it NaN, if the weighting looks at the Gram matrix), which a GradScaler looks for.
+            It is the features' gradients that are looked at.
 
     Attributes:
         last: :class:`StepRecord` of the last backward pass, ``None`` before the first. If the layer was used several
@@ -98,15 +107,18 @@ class FanOut(nn.Module):
         on_nonfinite: OnNonfinite = "raise",
     ) -> None:
         super().__init__()
-        for name, option, kind in (("on_nonfinite", on_nonfinite, OnNonfinite), ("heads", heads, HeadGradients)):
-            if option not in get_args(kind):
-                raise ValueError(f"{name}={option!r} is unknown, expected {', '.join(get_args(kind))}")
-        if grad_scaler is not None and not hasattr(grad_scaler, "get_scale"):
-            raise TypeError(f"grad_scaler={grad_scaler!r} has no get_scale, expected a torch.amp.GradScaler")
+        one_of("on_nonfinite", on_nonfinite, OnNonfinite)
+        one_of("heads", heads, HeadGradients)
+        checked_scaler(grad_scaler)
         if heads == "weighted" and getattr(weighting, "needs_rows", False):
             raise ValueError(f"{weighting} combines gradients coordinate by coordinate, expected heads='own'")
         self.tasks = checked_names(tasks)
-        accept(weighting, self.tasks, "features")
+        accept(weighting, "features")
+        reuse = Reuse(every)
+        if every > 1 and getattr(weighting, "needs_rows", False):
+            raise ValueError(f"{weighting} combines gradients coordinate by coordinate, expected every=1")
+        if isinstance(weighting, Weighting):
+            weighting.bind(self.tasks)
         self.weighting = weighting
         self.on_nonfinite = on_nonfinite
         self.heads = heads
@@ -114,9 +126,9 @@ class FanOut(nn.Module):
         self.last: StepRecord | None = None
         self.skipped: Counter[str] = Counter()
         self.ranks = Ranks(process_group)
-        self._reuse = Reuse(every)
+        self._reuse = reuse
         self._told = Told()
-        self._anchors: list[Tensor] = []
+        self._anchors: list[tuple[weakref.ref[Tensor] | None, Tensor]] = []
         self._shapes: Shapes | None = None
         self._warned = False
         self._weighted: WeightedHeads | None = None
@@ -146,17 +158,10 @@ class FanOut(nn.Module):
                 without heads.
             TypeError: if a feature is not a tensor of real numbers.
         """
-        if tasks is None:
-            names = self.tasks
-        elif len(tasks) == 0 and self.ranks.active:
-            names = ()  # no labels on this rank: backward comes by way of sum()
-        else:
-            names = self._named(tasks)
+        names = self.tasks if tasks is None else self._named(tasks)
         if self.training and torch.is_grad_enabled():
             fan = self._fan_uncompiled if torch.compiler.is_compiling() else self._fan
             return cast("dict[str, Tensor]", fan(features, names))
-        if self._weighted is not None:
-            self._weighted.clear()
         handed_on = features if isinstance(features, Tensor) else checked_tensors(features)
         return cast("dict[str, Tensor]", dict.fromkeys(names, handed_on))
 
@@ -179,8 +184,8 @@ class FanOut(nn.Module):
             >>> fan.last.weights
             tensor([1., 1.], dtype=torch.float64)
         """
-        anchors, self._anchors = self._anchors, []
         values = checked_losses(losses, self.tasks)
+        anchors, self._anchors = self._pending(), []
         if not values and not anchors:
             return torch.zeros((), requires_grad=True)
         return cast("Tensor", Tell.apply(self, tuple(values), *values.values(), *anchors))  # type: ignore[no-untyped-call]
@@ -219,9 +224,15 @@ class FanOut(nn.Module):
         """Ends :meth:`hear`."""
         self._told = Told()
 
-    def reached(self, node: object) -> None:
-        """Lets go of a graph that backward went through without :meth:`sum`."""
-        self._anchors = [anchor for anchor in self._anchors if anchor.grad_fn is not node]
+    def reached(self, node: object, loan: Loan | None) -> None:
+        """Lets go of what belongs to a use of the layer that backward has come to."""
+        self._anchors = [(use, anchor) for use, anchor in self._anchors if anchor.grad_fn is not node]
+        if self._weighted is not None and loan is not None:
+            self._weighted.end(loan)
+
+    def _pending(self) -> list[Tensor]:
+        """Anchors of the uses whose features somebody still holds; those without any task belong to this step."""
+        return [anchor for use, anchor in self._anchors if use is None or use() is not None]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _fan_uncompiled(
@@ -233,17 +244,24 @@ class FanOut(nn.Module):
     def _fan(
         self, features: Tensor | Sequence[Tensor], names: tuple[str, ...]
     ) -> dict[str, Tensor] | dict[str, tuple[Tensor, ...]]:
+        if torch._C._current_graph_task_id() == -1:  # noqa: SLF001  (a checkpoint may call this inside backward)
+            self.forget()  # a backward pass that raised did not come to it
         several = not isinstance(features, Tensor)
         tensors = checked_tensors(features) if several else (cast("Tensor", features),)
         self._shapes = checked_layout(tensors, self._shapes)
         live = [position for position, tensor in enumerate(tensors) if tensor.requires_grad]
         if live:
-            tokens = self._tokens(names)
+            loan = self._loan(names)
             given = (tensors[position] for position in live)
-            *copies, anchor = Fan.apply(self, names, len(tokens), *given, *tokens)  # type: ignore[no-untyped-call]
+            tokens = loan.tokens if loan is not None else ()
+            *copies, anchor = Fan.apply(self, names, loan, *given, *tokens)  # type: ignore[no-untyped-call]
+            if self._weighted is not None and loan is not None:
+                self._weighted.grant(loan, copies)
             if self.ranks.active:
                 self.ranks.meet()  # here, because nobody waits for anybody yet
-                self._anchors.append(anchor)
+                use = weakref.ref(copies[0]) if copies else None
+                self._anchors = [(old, kept) for old, kept in self._anchors if old is not None and old() is not None]
+                self._anchors.append((use, anchor))
         else:
             copies = []
             self._warn_frozen()
@@ -261,15 +279,15 @@ class FanOut(nn.Module):
         """The tasks of a call; none is allowed: a rank without labels goes backward with the others."""
         return tuple(known(name, self.tasks) for name in checked_names(tasks)) if len(tasks) else ()
 
-    def _tokens(self, names: tuple[str, ...]) -> list[Tensor]:
+    def _loan(self, names: tuple[str, ...]) -> Loan | None:
         if self.heads == "own":
-            return []
+            return None
         if self._weighted is None:
             raise ValueError(
                 "heads='weighted' and no heads given, expected FanOut(..., head_modules={task: module}), "
                 "fan.attach(heads), or the FanOut inside a MultiTaskModel"
             )
-        return self._weighted.tokens(names)
+        return self._weighted.open(names)
 
     def extra_repr(self) -> str:
         """Options for ``repr``."""

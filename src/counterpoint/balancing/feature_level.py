@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from counterpoint.balancing.combine import Balance, Told, combine
-from counterpoint.balancing.task_gradients import Differentiator, Row, add_to_grad
+from counterpoint.balancing.task_gradients import FeatureGradients, add_to_grad, backward_through_heads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from counterpoint.balancing.combine import Row
     from counterpoint.balancing.step_record import StepRecord
 
 
@@ -21,28 +22,23 @@ def at_features(
 ) -> StepRecord:
     """One pass through each head, then one through the encoder."""
     balance.ranks.meet()
-    differentiator = Differentiator.of(losses, features, stops=features)
+    gradients = FeatureGradients(losses, features)
     rows: dict[str, Row] = {}
     own: dict[str, Row] = {}
     for task in losses:
-        # Under DDP the heads get a pass of their own below, with hooks.
-        rows[task], own[task] = differentiator.row(task, with_own=not balance.ranks.active)
+        rows[task], own[task] = gradients.row(task)
     combined, record = combine(rows, balance, told)
     weights = dict(zip(record.tasks, record.weights.tolist(), strict=True))
     factors = {task: weights[task] if weighted else 1.0 for task in losses if task not in record.skipped}
-    if balance.ranks.active:
-        differentiator.backward_through_heads(factors)
+    seeds = [
+        torch.zeros_like(feature) if part is None else part
+        # A rank without any labels has nothing to combine, and goes backward with zeros.
+        for feature, part in zip(features, combined or [None] * len(features), strict=True)
+    ]
+    if balance.ranks.active:  # the heads get a pass of their own, for DDP's hooks
+        backward_through_heads(losses, gradients.own, factors)
     else:
         for task, factor in factors.items():
-            add_to_grad(differentiator.own[task], own[task], factor)
-    seeds = [
-        torch.zeros_like(z) if own_part is None else own_part
-        for z, own_part in zip(features, _padded(combined, features), strict=True)
-    ]
+            add_to_grad(gradients.own[task], own[task], factor)
     torch.autograd.backward(list(features), seeds)
     return record
-
-
-def _padded(combined: list[Tensor | None], features: Sequence[Tensor]) -> list[Tensor | None]:
-    """A rank without any labels has nothing to combine, and goes backward with zeros."""
-    return combined or [None] * len(features)

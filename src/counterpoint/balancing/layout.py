@@ -1,16 +1,29 @@
-"""What FanOut and backward accept as names and as features."""
+"""What FanOut and backward accept: names, features, options."""
 
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from torch import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+HeadGradients = Literal["own", "weighted"]
 Shapes = tuple[tuple[int, ...], ...]
+
+
+def one_of(name: str, option: object, kind: Any) -> None:
+    """Raises ValueError unless the option is among those of a ``Literal``."""
+    if option not in get_args(kind):
+        raise ValueError(f"{name}={option!r} is unknown, expected {', '.join(get_args(kind))}")
+
+
+def checked_scaler(grad_scaler: object) -> None:
+    """Raises TypeError for what is neither ``None`` nor a GradScaler."""
+    if grad_scaler is not None and not hasattr(grad_scaler, "get_scale"):
+        raise TypeError(f"grad_scaler={grad_scaler!r} has no get_scale, expected a torch.amp.GradScaler")
 
 
 def checked_names(tasks: Sequence[str]) -> tuple[str, ...]:

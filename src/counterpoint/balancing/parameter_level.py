@@ -2,93 +2,133 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
 
 from counterpoint.balancing.combine import Balance, Told, combine, record, weigh
 from counterpoint.balancing.gram import TaskGradients
 from counterpoint.balancing.ranks import Ranks
 from counterpoint.balancing.step import Step
-from counterpoint.balancing.task_gradients import Differentiator, Row, add_to_grad
+from counterpoint.balancing.step_record import StepRecord
+from counterpoint.balancing.task_gradients import ParameterGradients, add_to_grad, backward_through_heads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from counterpoint.balancing.step_record import StepRecord
+    from torch import Tensor
+
+    from counterpoint.balancing.combine import Row
 
 Memory = Literal["store", "recompute"]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How much of T task gradients lives at once.
+
+    Attributes:
+        memory: ``"store"`` all, or ``"recompute"`` them in blocks.
+        max_bytes: The most that blocks may take; two task gradients by default.
+    """
+
+    memory: Memory = "store"
+    max_bytes: int | None = None
+
+
 def at_parameters(
-    losses: Mapping[str, Tensor],
-    shared: Sequence[Tensor],
-    features: Sequence[Tensor],
-    balance: Balance,
-    told: Told,
-    *,
-    weighted: bool,
-    plan: tuple[Memory, int | None],
+    gradients: ParameterGradients, balance: Balance, told: Told, *, weighted: bool, plan: Plan
 ) -> StepRecord:
     """T passes through the encoder, or more with less memory; one, where weights are used again."""
-    differentiator = Differentiator.of(losses, shared, features)
-    present, told = _over_ranks(losses, balance, told)
-    alone = Balance(balance.weighting, balance.tasks, balance.on_nonfinite, Ranks(None), balance.reuse)
-    held = balance.reuse.held(present)
-    combined: list[Tensor | None] | None = None
-    own: dict[str, Row] = {}
-    if held is not None:
-        balance.reuse.step()
-        weights = torch.tensor(held, dtype=torch.float64)
-        unknown = weights.new_full((len(held), len(held)), torch.nan)
-        taken = record(balance.tasks, present, weights, unknown, ())
-    elif plan[0] == "store":
-        rows, own = differentiator.rows() if losses else ({}, {})
-        if balance.ranks.active:
-            rows = {task: tuple(balance.ranks.mean(rows.get(task, [None] * len(shared)), shared)) for task in present}
-        combined, taken = combine(rows, alone, told)
-        rows.clear()
-    else:
-        gram, own = _gathered(differentiator, present, balance.ranks, plan[1])
-        scale = float(told.scale)
-        values = None
-        if told.losses is not None and present:
-            values = torch.stack([told.losses[task].reshape(()).to("cpu", torch.float64) for task in present])
-        step = Step(balance.tasks, present, gram / scale**2, values, scale)
-        _, taken = weigh({}, None, step, alone, 0)
+    present, told = _over_ranks(gradients, balance, told)
+    done = _reused(gradients, present, balance)
+    if done is None:
+        # Rows are averaged over the ranks before they are combined: nothing is left to be summed.
+        here = replace(balance, ranks=Ranks(None))
+        if plan.memory == "store":
+            done = _stored(gradients, present, balance.ranks, here, told)
+        else:
+            done = _recomputed(gradients, present, balance.ranks, here, told, max_bytes=plan.max_bytes)
+    taken, combined, own = done
     if balance.ranks.active:
-        taken = _agreed(taken, balance.ranks)
-        _backward_with_hooks(differentiator, taken, weighted=weighted)
+        taken = replace(taken, weights=balance.ranks.agree(taken.weights))
+        _backward_with_hooks(gradients, taken, weighted=weighted)
         return taken
-    weights_by_task = _usable(taken, losses)
-    if combined is None:
-        combined = list(differentiator.weighted(shared, weights_by_task)) if weights_by_task else [None] * len(shared)
-    add_to_grad(shared, combined)
-    for task, weight in weights_by_task.items():
-        gradients = own[task] if task in own else _own(differentiator, task)
-        add_to_grad(differentiator.own[task], gradients, weight if weighted else 1.0)
+    weights = _usable(taken, gradients)
+    heads = {task: own[task] if task in own else gradients.own_row(task) for task in weights}
+    add_to_grad(gradients.shared, combined if combined is not None else gradients.weighted(weights))
+    for task, weight in weights.items():
+        add_to_grad(gradients.own[task], heads[task], weight if weighted else 1.0)
     return taken
 
 
-def _usable(taken: StepRecord, losses: Mapping[str, Tensor]) -> dict[str, float]:
+# The record, the combined gradient where it is known already, and the gradients of the heads that are.
+_Done = tuple[StepRecord, "Sequence[Tensor | None] | None", "dict[str, Row]"]
+
+
+def _reused(gradients: ParameterGradients, present: tuple[str, ...], balance: Balance) -> _Done | None:
+    """The weights of an earlier call, if they are to be used again and nothing non-finite comes of it."""
+    held = balance.reuse.held(present)
+    if held is None:
+        return None
+    weights = dict(zip(present, held, strict=True))
+    combined: Row | None = None
+    finite = True
+    if balance.ranks.active:
+        losses = torch.tensor([float(not loss.isfinite()) for loss in gradients.losses.values()], dtype=torch.float64)
+        finite = float(balance.ranks.sum(losses.sum().reshape(1))) == 0
+    else:
+        combined = gradients.weighted({task: weights[task] for task in gradients.losses}, last=False)
+        finite = all(bool(part.isfinite().all()) for part in combined if part is not None)
+    if not finite and balance.on_nonfinite != "propagate":
+        return None  # somebody has to find out which task it is
+    balance.reuse.step()
+    values = torch.tensor(held, dtype=torch.float64)
+    unknown = values.new_full((len(held), len(held)), torch.nan)
+    return record(balance.tasks, present, values, unknown, ()), combined, {}
+
+
+def _stored(gradients: ParameterGradients, present: tuple[str, ...], ranks: Ranks, here: Balance, told: Told) -> _Done:
+    rows, own = gradients.rows(keep_graph=ranks.active) if gradients.losses else ({}, {})
+    if ranks.active:
+        shared = gradients.shared
+        rows = {task: tuple(ranks.mean(rows.get(task, [None] * len(shared)), shared)) for task in present}
+    combined, taken = combine(rows, here, told)
+    if not taken.present:  # nothing took part: parameters without a gradient stay without
+        combined = [None] * len(gradients.shared)
+    return taken, combined, own
+
+
+def _recomputed(
+    gradients: ParameterGradients,
+    present: tuple[str, ...],
+    ranks: Ranks,
+    here: Balance,
+    told: Told,
+    *,
+    max_bytes: int | None,
+) -> _Done:
+    gram, own = _gathered(gradients, present, ranks, max_bytes)
+    scale = float(told.scale)
+    losses = None
+    if told.losses is not None and present:
+        losses = torch.stack([told.losses[task].reshape(()).to("cpu", torch.float64) for task in present])
+    step = Step(here.tasks, present, gram / scale**2, losses, scale)
+    _, taken = weigh({}, None, step, here, 0)
+    return taken, None, own
+
+
+def _usable(taken: StepRecord, gradients: ParameterGradients) -> dict[str, float]:
     weights = dict(zip(taken.tasks, taken.weights.tolist(), strict=True))
-    return {task: weights[task] for task in losses if task not in taken.skipped}
-
-
-def _own(differentiator: Differentiator, task: str) -> Row:
-    leaves = differentiator.own[task]
-    if not leaves:
-        return ()
-    return torch.autograd.grad(differentiator.losses[task], leaves, retain_graph=True, allow_unused=True)
+    return {task: weights[task] for task in gradients.losses if task not in taken.skipped}
 
 
 def _gathered(
-    differentiator: Differentiator, present: Sequence[str], ranks: Ranks, max_bytes: int | None
+    gradients: ParameterGradients, present: Sequence[str], ranks: Ranks, max_bytes: int | None
 ) -> tuple[Tensor, dict[str, Row]]:
     """The Gram matrix from a few task gradients at a time: a block is kept, and the later tasks pass by one by one."""
-    shared = differentiator.shared
+    shared = gradients.shared
     one = sum(tensor.numel() * tensor.element_size() for tensor in shared)
     budget = 2 * one if max_bytes is None else max_bytes
     if budget < 2 * one:
@@ -97,10 +137,10 @@ def _gathered(
     own: dict[str, Row] = {}
 
     def row_of(task: str) -> Row:
-        if task not in differentiator.losses:  # labels on other ranks only
+        if task not in gradients.losses:  # labels on other ranks only
             return tuple(ranks.mean([None] * len(shared), shared))
-        row, gradients = differentiator.row(task, with_own=task not in own)
-        own.setdefault(task, gradients)
+        row, heads = gradients.row(task, with_own=task not in own)
+        own.setdefault(task, heads)
         return tuple(ranks.mean(row, shared)) if ranks.active else row
 
     gram = torch.zeros(len(present), len(present), dtype=torch.float64)
@@ -114,26 +154,23 @@ def _gathered(
     return gram, own
 
 
-def _over_ranks(losses: Mapping[str, Tensor], balance: Balance, told: Told) -> tuple[tuple[str, ...], Told]:
+def _over_ranks(gradients: ParameterGradients, balance: Balance, told: Told) -> tuple[tuple[str, ...], Told]:
     """The tasks that have labels on any rank, and their losses, averaged."""
     if not balance.ranks.active:
-        return tuple(losses), told
+        return tuple(gradients.losses), told
     means = balance.ranks.mean_by_task(told.losses or {}, balance.tasks)
     return tuple(means), Told(means, told.scale)
 
 
-def _agreed(taken: StepRecord, ranks: Ranks) -> StepRecord:
-    return replace(taken, weights=ranks.agree(taken.weights))
-
-
-def _backward_with_hooks(differentiator: Differentiator, taken: StepRecord, *, weighted: bool) -> None:
+def _backward_with_hooks(gradients: ParameterGradients, taken: StepRecord, *, weighted: bool) -> None:
     """An ordinary backward pass with the weights of all ranks: DDP averages what it leaves in ``.grad``."""
-    weights = _usable(taken, differentiator.losses)
-    differentiator.backward_through_heads({task: weight if weighted else 1.0 for task, weight in weights.items()})
-    outputs = [differentiator.losses[task] for task in weights]
+    weights = _usable(taken, gradients)
+    factors = {task: weight if weighted else 1.0 for task, weight in weights.items()}
+    backward_through_heads(gradients.losses, gradients.own, factors)
+    outputs = [gradients.losses[task] for task in weights]
     seeds = [torch.full_like(loss, weight) for loss, weight in zip(outputs, weights.values(), strict=True)]
     # Shared parameters that no task of this rank uses get zeros: the other ranks wait for them.
-    zeros = [(tensor * 0.0).sum() for tensor in differentiator.shared]
+    zeros = [(tensor * 0.0).sum() for tensor in gradients.shared]
     torch.autograd.backward(
-        [*outputs, *zeros], [*seeds, *(torch.ones_like(zero) for zero in zeros)], inputs=list(differentiator.shared)
+        [*outputs, *zeros], [*seeds, *(torch.ones_like(zero) for zero in zeros)], inputs=list(gradients.shared)
     )

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
 
 class Reuse:
-    """Counts steps, and holds the weights of the last step that computed them, by task.
+    """Counts steps, and holds weights for a few of them.
+
+    Weights belong to the set of tasks they were computed for: those of two solutions are not mixed.
 
     Args:
-        every: New weights every n-th step; 1 for each.
+        every: New weights for the same tasks every n-th step; 1 for each.
 
     Raises:
         ValueError: if ``every`` is not a positive integer.
@@ -24,21 +26,20 @@ class Reuse:
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise ValueError(f"every={every!r}, expected a positive integer: new weights every n-th step")
         self.every = every
-        self._taken = 0
-        self._held: dict[str, float] = {}
+        self._steps = 0
+        self._held: dict[tuple[str, ...], tuple[int, list[float]]] = {}
 
     def held(self, present: Sequence[str]) -> list[float] | None:
-        """The weights to use again, or ``None`` if it is time for new ones or a task has none yet."""
-        if self._taken % self.every == 0 or not all(task in self._held for task in present):
-            return None
-        return [self._held[task] for task in present]
+        """The weights to use again, or ``None`` if it is time for new ones."""
+        made, weights = self._held.get(tuple(present), (-self.every, []))
+        return weights if self._steps - made < self.every else None
 
     def keep(self, present: Sequence[str], weights: Tensor) -> None:
         """Holds new weights. Call :meth:`step` at the end of each step."""
         if self.every > 1:
-            self._taken = 0
-            self._held = dict(zip(present, weights.tolist(), strict=True))
+            self._held = {tasks: kept for tasks, kept in self._held.items() if self._steps - kept[0] < self.every}
+            self._held[tuple(present)] = self._steps, weights.tolist()
 
     def step(self) -> None:
         """Counts a step."""
-        self._taken += 1
+        self._steps += 1

@@ -19,7 +19,7 @@ class NonFiniteGradientError(ArithmeticError):
     def __init__(self, tasks: tuple[str, ...]) -> None:
         names = ", ".join(repr(task) for task in tasks)
         super().__init__(
-            f"non-finite gradient of task {names} with respect to the features, expected finite numbers: check its "
+            f"non-finite gradient of task {names} with respect to what is shared, expected finite numbers: check its "
             "loss and its labels, or pass on_nonfinite='skip' to leave such a task out of the step, or 'propagate' "
             "under a GradScaler"
         )

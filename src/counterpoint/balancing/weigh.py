@@ -11,15 +11,15 @@ from torch import Tensor
 from counterpoint.balancing.weightings.weighting import Weighting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from counterpoint.balancing.step import Step
 
 Level = Literal["features", "parameters"]
 
 
-def accept(weighting: Weighting | Callable[[Tensor], Tensor], tasks: Sequence[str], level: Level) -> None:
-    """Tells a weighting the tasks, or refuses it.
+def accept(weighting: Weighting | Callable[[Tensor], Tensor], level: Level) -> None:
+    """Refuses what is no weighting, or none for this level.
 
     Raises:
         TypeError: if it is not callable.
@@ -27,16 +27,12 @@ def accept(weighting: Weighting | Callable[[Tensor], Tensor], tasks: Sequence[st
     """
     if not callable(weighting):
         raise TypeError(
-            f"weighting={weighting!r} is not callable, expected a Weighting such as MGDA(); "
+            f"weighting={_line(weighting)} is not callable, expected a Weighting such as MGDA(); "
             "get_weighting(name) makes one from its name"
         )
-    if isinstance(weighting, Weighting):
-        if level not in weighting.levels:
-            where = (
-                f"only at level {weighting.levels[0]!r}" if weighting.levels else "neither in FanOut nor in backward"
-            )
-            raise ValueError(f"{weighting} works {where}, not at level {level!r}: {weighting.why_not}")
-        weighting.bind(tasks)
+    if isinstance(weighting, Weighting) and level not in weighting.levels:
+        where = f"only at level {weighting.levels[0]!r}" if weighting.levels else "neither in FanOut nor in backward"
+        raise ValueError(f"{_line(weighting)} works {where}, not at level {level!r}: {weighting.why_not}")
 
 
 def weights_of(weighting: Weighting | Callable[[Tensor], Tensor], step: Step) -> Tensor:
@@ -48,18 +44,24 @@ def weights_of(weighting: Weighting | Callable[[Tensor], Tensor], step: Step) ->
     if isinstance(weighting, Weighting):
         if weighting.needs_losses and step.losses is None:
             raise ValueError(
-                f"{weighting} needs the losses, expected fan.sum(losses).backward() in place of "
+                f"{_line(weighting)} needs the losses, expected fan.sum(losses).backward() in place of "
                 "sum(losses).backward(), or counterpoint.backward(losses, ...)"
             )
+        weighting.bind(step.tasks)
         given = weighting.weigh(step)
     else:
         given = weighting(step.gram)
     weights = torch.as_tensor(given).detach().to(step.gram.dtype)
     if weights.shape != step.gram.shape[:1]:
         raise ValueError(
-            f"weighting {weighting!r} returned shape {list(weights.shape)}, expected [{len(step.gram)}], one weight "
-            "for each task that took part in this backward pass"
+            f"weighting {_line(weighting)} returned shape {list(weights.shape)}, expected [{len(step.gram)}], one "
+            "weight for each task that took part in this backward pass"
         )
     if weights.device.type == "cpu" and not all(map(math.isfinite, weights.tolist())):
-        raise ValueError(f"weighting {weighting!r} returned {weights.tolist()}, expected finite weights")
+        raise ValueError(f"weighting {_line(weighting)} returned {weights.tolist()}, expected finite weights")
     return weights
+
+
+def _line(weighting: object) -> str:
+    """A module with children is shown on several lines; an error is one."""
+    return " ".join(repr(weighting).split())

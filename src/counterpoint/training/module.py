@@ -64,6 +64,10 @@ class MultiTaskModule(lightning.LightningModule):
         self.tasks = {task.name: task for task in tasks}
         self.lr = lr
         self.losses: dict[str, Tensor] = {}
+        # Their gradients come from all ranks' losses already; DDP would wait for hooks that run inside backward.
+        self._ddp_params_and_buffers_to_ignore = [
+            f"model.fan_out.{name}" for name, _ in model.fan_out.named_parameters()
+        ]
         self.results: dict[str, dict[str, dict[str, float]]] = {}
         # Lists, not ModuleDicts: task names may hold dots. Not in the state_dict: metrics start anew in each pass.
         self._metrics = {split: [task.metric.clone() for task in tasks] for split in ("validation", "test")}

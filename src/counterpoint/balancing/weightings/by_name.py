@@ -63,6 +63,8 @@ def get_weighting(name: str, **options: Any) -> Weighting:
         >>> get_weighting("Aligned-MTL", pref_vector=[0.2, 0.8])
         AlignedMTL(pref_vector=[0.2, 0.8])
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name={name!r}, expected the name of a weighting such as 'mgda'")
     key = re.sub(r"[-_\s]", "", name.lower())
     if key in _OURS:
         from counterpoint.balancing.weightings.torchjd_options import checked_options  # noqa: PLC0415

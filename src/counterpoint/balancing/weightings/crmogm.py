@@ -108,7 +108,8 @@ class CRMOGM(Weighting):
         self._average = self._average.to(weights)
         before = self._average[positions]
         smooth = torch.where(before.isnan(), weights, self.alpha * before + (1.0 - self.alpha) * weights)
-        self._average = self._average.index_copy(0, positions, smooth)
+        if bool(smooth.isfinite().all()):  # the engine refuses the others, and they are not remembered
+            self._average = self._average.index_copy(0, positions, smooth)
         return smooth
 
     def epoch_ended(self) -> None:

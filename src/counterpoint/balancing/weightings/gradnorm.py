@@ -130,9 +130,11 @@ class GradNorm(Weighting):
         """Relative inverse training rates r [P]; remembers first losses."""
         assert self.initial_losses is not None  # noqa: S101
         assert self.tasks is not None  # noqa: S101
-        for position, loss in zip(present, losses.tolist(), strict=True):
-            if loss < 0:
-                raise ValueError(f"task {self.tasks[position]!r} has loss {loss}, GradNorm expects non-negative losses")
+        values = losses.tolist()
+        if (least := min(values)) < 0:
+            task = self.tasks[present[values.index(least)]]
+            raise ValueError(f"task {task!r} has loss {least}, GradNorm expects non-negative losses")
+        for position, loss in zip(present, values, strict=True):
             if 0 < loss < math.inf and math.isnan(float(self.initial_losses[position])):
                 self.initial_losses[position] = loss
         initial = self.initial_losses.to("cpu", torch.float64)[present]

@@ -39,14 +39,15 @@ class RowMethod(TorchJDMethod):
         """
         method = self._for(step.present, step.positions)
         place(method, matrix.device)
-        rows = matrix if step.scale == 1.0 else matrix / step.scale
+        scale = step.scale or 1.0  # a loss times zero has gradients of zero
+        rows = matrix if scale == 1.0 else matrix / scale
         if isinstance(method, Aggregator):
             # Leaks and the like were given in fp64 on the CPU.
             for option, value in list(vars(method).items()):
                 if isinstance(value, Tensor):
                     setattr(method, option, value.to(matrix.device, matrix.dtype))
             combined: Tensor = method(rows)
-            return (combined if step.scale == 1.0 else combined * step.scale), None
+            return (combined if scale == 1.0 else combined * scale), None
         weights = torch.as_tensor(method(rows))
         return weights.to(matrix.dtype) @ matrix, weights
 

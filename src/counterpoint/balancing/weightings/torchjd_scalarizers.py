@@ -97,8 +97,9 @@ class ScalarizerMethod(Weighting):
         with torch.enable_grad():
             values = self._full(step.losses, positions).to(device).requires_grad_()
             slopes, *gradients = torch.autograd.grad(scalarizer(values), [values, *learned], allow_unused=True)
+        finite = bool(slopes.isfinite().all())  # if not, the engine refuses the weights, and nothing is to be learned
         for parameter, gradient in zip(learned, gradients, strict=True):
-            if gradient is not None:
+            if gradient is not None and finite:
                 if len(step.present) < len(step.tasks) and gradient.shape == slopes.shape:
                     took_part = torch.zeros_like(gradient, dtype=torch.bool)
                     took_part[positions.to(device)] = True
