@@ -2,6 +2,8 @@
 
 import copy
 import re
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -20,6 +22,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 BLOCKS = [
     pytest.param(page, block, id=f"{page.stem}-{number}")
     for page in sorted(DOCS.glob("*.md"))
+    if page.name != "ranks.md"  # one program for two processes
     for number, block in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")), start=1)
 ]
 
@@ -52,6 +55,17 @@ def test_transformed_losses_train_the_same(capsys):
         exec(compile(block, "loops.md", "exec"), namespace)  # noqa: S102  (our own text)
     assert capsys.readouterr().out
     assert namespace["after_of_logarithm"] == pytest.approx(namespace["after"], rel=1e-3)
+
+
+def test_the_page_on_ranks_is_a_program_for_two_processes(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text("\n".join(BLOCK.findall((DOCS / "ranks.md").read_text(encoding="utf-8"))), encoding="utf-8")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(program)]
+    done = subprocess.run(launch, capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    shown = done.stdout.split("tensor")[1:]
+    assert len(shown) == 4, done.stdout  # two lines by each rank
+    assert shown[0].split(")")[0] in "".join(shown[1:])
 
 
 class TwoHeads(nn.Module):
