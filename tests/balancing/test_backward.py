@@ -53,14 +53,12 @@ def live(net):
     return [p for p in net.shared() if p.requires_grad]
 
 
-@given(st.integers(0, 10**6), st.integers(1, 5), st.sampled_from(["own", "weighted"]), st.booleans())
-def test_parameter_level_is_the_weighted_sum_of_separate_gradients(seed, T, heads, fork_known):
+@given(st.integers(0, 10**6), st.integers(1, 5), st.sampled_from(["own", "weighted"]))
+def test_parameter_level_is_the_weighted_sum_of_separate_gradients(seed, T, heads):
     net = Net(T, seed)
     expected = rows(net.losses(), live(net))
     z = net.encoder(net.x)
-    record = backward(
-        net.losses(z), MGDA(), shared=net.shared(), features=z if fork_known and T != 2 else None, heads=heads
-    )
+    record = backward(net.losses(z), MGDA(), shared=net.shared(), heads=heads)
     matrix = torch.stack(list(expected.values()))
     torch.testing.assert_close(record.gram, matrix @ matrix.T, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(flat_grad(live(net)), record.weights @ matrix, rtol=1e-9, atol=1e-12)
@@ -69,39 +67,6 @@ def test_parameter_level_is_the_weighted_sum_of_separate_gradients(seed, T, head
         (own,) = torch.autograd.grad(losses[task], [net.heads[k].weight], retain_graph=True)
         factor = record.weights[k] if heads == "weighted" else 1.0
         torch.testing.assert_close(net.heads[k].weight.grad, factor * own, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("features", [True, False])
-def test_two_tasks_in_one_batched_pass_equal_two_passes(features, monkeypatch):
-    """With a fork, everything shared has to lie before it."""
-    results = []
-    for batched in (2, 0):
-        monkeypatch.setattr("counterpoint.balancing.task_gradients._BATCHED", batched)
-        net = Net(2)
-        z = net.encoder(net.x)
-        losses = {t: (net.heads[k](z) - k).square().mean() for k, t in enumerate(net.tasks)}
-        record = backward(losses, Nash(), shared=net.encoder.parameters(), features=z if features else None)
-        results.append((record.gram, flat_grad([p for p in net.parameters() if p.requires_grad])))
-    torch.testing.assert_close(results[0], results[1], rtol=1e-10, atol=1e-12)
-
-
-def test_a_node_that_vmap_does_not_know_falls_back_to_separate_passes():
-    class Square(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.save_for_backward(x)
-            return x * x
-
-        @staticmethod
-        def backward(ctx, g):
-            (x,) = ctx.saved_tensors
-            return torch.from_numpy(2 * x.detach().numpy() * g.detach().numpy())
-
-    weight = torch.tensor([1.0, 2.0], dtype=F64, requires_grad=True)
-    y = Square.apply(weight)
-    record = backward({"a": y[0], "b": 3 * y[1]}, Uniform(), shared=[weight])
-    assert weight.grad.tolist() == [2.0, 12.0]
-    assert record.gram.tolist() == [[4.0, 0.0], [0.0, 144.0]]
 
 
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(2, 8), st.sampled_from(["mgda", "dibs", "nash"]))
@@ -334,6 +299,11 @@ def bad(net):
         "float": (lambda: backward({"t0": 1.0}, MGDA(), shared=shared), TypeError, "is a float"),
         "empty": (lambda: backward({}, MGDA(), shared=shared), ValueError, "losses is empty"),
         "nowhere": (lambda: backward(losses, MGDA()), ValueError, "neither features nor shared"),
+        "everywhere": (
+            lambda: backward(losses, MGDA(), features=z, shared=shared),
+            ValueError,
+            "both features and shared",
+        ),
         "weighting": (lambda: backward(losses, "mgda", shared=shared), TypeError, "get_weighting"),
         "frozen": (lambda: backward(losses, MGDA(), shared=[net.encoder[0].bias]), ValueError, "requires grad"),
         "one tensor": (lambda: backward(losses, MGDA(), shared=net.extra), TypeError, "shared is a tensor"),
@@ -424,7 +394,7 @@ def nested(e, x):
 
 
 @pytest.mark.parametrize("network", [tied, skipping, chunked, nested])
-@pytest.mark.parametrize("level", ["features", "both"])
+@pytest.mark.parametrize("level", ["features", "shared"])
 @pytest.mark.parametrize("T", [2, 3])
 def test_uniform_weights_give_the_plain_sum_whatever_goes_past_the_features(network, level, T):
     torch.manual_seed(0)
@@ -437,7 +407,7 @@ def test_uniform_weights_give_the_plain_sum_whatever_goes_past_the_features(netw
     parameters = list(e.parameters())
     expected = plain_gradients(parameters, build()[1])
     z, losses = build()
-    where = {"features": z} if level == "features" else {"features": z, "shared": parameters}
+    where = {"features": z} if level == "features" else {"shared": parameters}
     backward(losses, Uniform(), **where)
     torch.testing.assert_close([p.grad for p in parameters], expected, rtol=1e-10, atol=1e-12)
 

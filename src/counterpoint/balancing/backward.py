@@ -49,7 +49,7 @@ def backward(
     - ``features=z``: the tasks' gradients are compared at the encoder's output. One pass through each head, one through
       the encoder, as with :class:`FanOut`.
     - ``shared=encoder.parameters()``: they are compared at the shared parameters, exactly as in Sener & Koltun 2018,
-      Eq. 3. T passes through the encoder. With ``features`` too, the fork is known and two tasks may cost less.
+      Eq. 3. T passes through the encoder.
 
     All other leaves that a loss depends on are its head: their gradients are added unscaled, or times the task's
     weight. Parameters may be frozen, tied, used by some tasks only, or given as an optimizer's param groups. Gradients
@@ -105,8 +105,9 @@ def backward(
     checked_scaler(grad_scaler)
     if not isinstance(scale, (int, float)) or not 0 < scale < math.inf:
         raise ValueError(f"scale={scale!r}, expected a positive number such as 1/n under gradient accumulation")
-    if features is None and shared is None:
-        raise ValueError("neither features nor shared is given, expected features=z or shared=encoder.parameters()")
+    if (features is None) == (shared is None):
+        given = "neither features nor shared is" if shared is None else "both features and shared are"
+        raise ValueError(f"{given} given, expected features=z or shared=encoder.parameters(), the level of comparison")
     if max_bytes is not None and memory == "store":
         raise ValueError(f"max_bytes={max_bytes} with memory='store', expected memory='recompute', which it bounds")
     ranks = Ranks(process_group)
@@ -128,14 +129,13 @@ def backward(
         values = {task: grad_scaler.scale(loss) for task, loss in values.items()}
         scale *= grad_scaler.get_scale()
     told = Told(known, scale)
-    forks = () if features is None else _live(checked_tensors(features), "features")
     if not values and not ranks.active:
         nothing = torch.zeros(0, dtype=torch.float64)
         return record(names, (), nothing, nothing.reshape(0, 0), ())
     if shared is None:
+        forks = _live(checked_tensors(features), "features")
         return at_features(values, forks, balance, told, weighted=heads == "weighted")
-    parameters = _live(_distinct(shared), "shared parameters")
-    gradients = ParameterGradients(values, parameters, forks)
+    gradients = ParameterGradients(values, _live(_distinct(shared), "shared parameters"))
     return at_parameters(gradients, balance, told, weighted=heads == "weighted", plan=Plan(memory, max_bytes))
 
 

@@ -57,7 +57,9 @@ def at_parameters(
         return taken
     weights = _usable(taken, gradients)
     heads = {task: own[task] if task in own else gradients.own_row(task) for task in weights}
-    add_to_grad(gradients.shared, combined if combined is not None else gradients.weighted(weights))
+    if combined is None:
+        combined = gradients.weighted(weights)
+    add_to_grad(gradients.shared, combined, fresh=bool(own) and plan.memory == "store")
     for task, weight in weights.items():
         add_to_grad(gradients.own[task], heads[task], weight if weighted else 1.0)
     return taken

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,13 +11,9 @@ from torch import Tensor
 from counterpoint.balancing.graph import Leaves
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from counterpoint.balancing.combine import Row
-
-# With two tasks one pass for both, batched by vmap, beats two passes; with more the batch no longer fits in the caches
-# (measured by benchmarks/step_cost.py).
-_BATCHED = 2
 
 
 class FeatureGradients:
@@ -73,20 +67,13 @@ class ParameterGradients:
     Args:
         losses: The loss of each task, scaled as it is to be differentiated.
         shared: The shared parameters.
-        features: Where the network forks, if that is known.
     """
 
-    def __init__(self, losses: Mapping[str, Tensor], shared: Sequence[Tensor], features: Sequence[Tensor] = ()) -> None:
+    def __init__(self, losses: Mapping[str, Tensor], shared: Sequence[Tensor]) -> None:
         self.losses = losses
         self.shared = shared
         leaves = Leaves(shared)
         self.own = {task: leaves.of(loss) for task, loss in losses.items()}
-        self.forks = FeatureGradients(losses, features) if features and self._cut(features) else None
-
-    def _cut(self, features: Sequence[Tensor]) -> bool:
-        """Whether everything shared, and nothing else, lies beyond the features."""
-        leaves = Leaves((), features)
-        return all({*map(id, leaves.of(loss))} == {*map(id, self.own[task])} for task, loss in self.losses.items())
 
     def row(self, task: str, *, with_own: bool = True, last: bool = False) -> tuple[Row, Row]:
         """One task's gradients with respect to the shared parameters, and to its own leaves.
@@ -101,55 +88,13 @@ class ParameterGradients:
         return _dense(gradients[: len(self.shared)]), _dense(gradients[len(self.shared) :])
 
     def rows(self, *, keep_graph: bool) -> tuple[dict[str, Row], dict[str, Row]]:
-        """All tasks' gradients, by the faster plan: {task: shared}, {task: own}."""
-        if len(self.losses) == _BATCHED:
-            with contextlib.suppress(RuntimeError, NotImplementedError):  # a node that vmap does not know
-                return self._batched()
+        """All tasks' gradients, {task: shared} and {task: own}, in a pass for each.
+
+        One pass for all, batched by vmap, was never faster, not even with two tasks (docs/design-notes.md).
+        """
         tasks = list(self.losses)
         pairs = {task: self.row(task, last=task == tasks[-1] and not keep_graph) for task in tasks}
         return {task: shared for task, (shared, _) in pairs.items()}, {task: own for task, (_, own) in pairs.items()}
-
-    def _batched(self) -> tuple[dict[str, Row], dict[str, Row]]:
-        """One pass for all tasks: through the encoder only, if the fork is known, else through everything."""
-        tasks, own = list(self.losses), {}
-        distinct: dict[int, Tensor] = {}
-        if self.forks is not None:
-            outputs = list(self.forks.features)
-            rows = {}
-            for task in tasks:
-                rows[task], past = self.forks.row(task)
-                by_leaf = dict(zip(map(id, self.forks.own[task]), past, strict=True))
-                own[task] = tuple(by_leaf[id(leaf)] for leaf in self.own[task])
-            seeds = [
-                torch.stack([torch.zeros_like(output) if gradient is None else gradient for gradient in column])
-                for output, column in zip(outputs, zip(*rows.values(), strict=True), strict=True)
-            ]
-        else:
-            outputs = list(self.losses.values())
-            eye = torch.eye(len(tasks), dtype=outputs[0].dtype, device=outputs[0].device)
-            seeds = [column.reshape(-1, *output.shape) for column, output in zip(eye, outputs, strict=True)]
-            distinct = {id(leaf): leaf for leaves in self.own.values() for leaf in leaves}
-        inputs = [*self.shared, *distinct.values()]
-        with _quiet():
-            batch = _dense(
-                torch.autograd.grad(outputs, inputs, seeds, retain_graph=True, allow_unused=True, is_grads_batched=True)
-            )
-        found: dict[str, Row] = {
-            task: tuple(_at(column, index) for column in batch[: len(self.shared)]) for index, task in enumerate(tasks)
-        }
-        for task, row in found.items():
-            if not any(gradient is not None and bool(gradient.any()) for gradient in row) and not self._reaches(task):
-                raise not_connected(task)
-        if self.forks is None:
-            column_of = {key: len(self.shared) + index for index, key in enumerate(distinct)}
-            for index, task in enumerate(tasks):
-                own[task] = tuple(_at(batch[column_of[id(leaf)]], index) for leaf in self.own[task])
-        return found, own
-
-    def _reaches(self, task: str) -> bool:
-        """Whether the loss depends on anything shared: a batched pass gives zeros where it does not."""
-        everything = {id(leaf) for leaf in Leaves(()).of(self.losses[task])}
-        return any(id(tensor) in everything for tensor in self.shared)
 
     def own_row(self, task: str) -> Row:
         """One task's gradients with respect to its own leaves."""
@@ -178,15 +123,27 @@ def backward_through_heads(
         torch.autograd.backward(outputs, seeds, retain_graph=True, inputs=list(leaves.values()))
 
 
-def add_to_grad(tensors: Collection[Tensor], gradients: Sequence[Tensor | None], factor: float = 1.0) -> None:
-    """Adds gradients to ``.grad``, as a backward pass does."""
+def add_to_grad(
+    tensors: Collection[Tensor], gradients: Sequence[Tensor | None], factor: float = 1.0, *, fresh: bool = False
+) -> None:
+    """Adds gradients to ``.grad``, as a backward pass does.
+
+    Args:
+        tensors: Leaves.
+        gradients: A gradient for each.
+        factor: What to multiply the gradients by.
+        fresh: Whether nobody else holds the gradients, nor parts of them, so that they need no copy.
+    """
     for tensor, gradient in zip(tensors, gradients, strict=True):
         if gradient is None:
             continue
-        if tensor.grad is None:
-            tensor.grad = (gradient.detach() * factor if factor != 1.0 else gradient.detach().clone()).to(tensor.dtype)
+        own = gradient.detach()
+        if tensor.grad is not None:
+            tensor.grad.add_(own.to(tensor.grad.dtype), alpha=factor)
+        elif factor != 1.0 or fresh:
+            tensor.grad = (own * factor if factor != 1.0 else own).to(tensor.dtype)
         else:
-            tensor.grad.add_(gradient.detach().to(tensor.grad.dtype), alpha=factor)
+            tensor.grad = own.to(tensor.dtype, copy=True)
 
 
 def not_connected(task: str) -> ValueError:
@@ -200,15 +157,3 @@ def not_connected(task: str) -> ValueError:
 def _dense(gradients: Sequence[Tensor | None]) -> Row:
     """Sparse gradients, which embeddings may have, as ordinary ones."""
     return tuple(g.to_dense() if g is not None and g.is_sparse else g for g in gradients)
-
-
-def _at(column: Tensor | None, index: int) -> Tensor | None:
-    return None if column is None else column[index]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Vmap warns where it falls back to a loop; a user can do nothing about it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*vmap.*")
-        yield
