@@ -44,6 +44,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/step_cost.py --out benchmarks/results/step_cost.json
 	$(BIN)/python benchmarks/min_norm.py --out benchmarks/results/min_norm.json
 	$(BIN)/python benchmarks/invariance.py --out benchmarks/results/invariance.json
+	$(BIN)/python benchmarks/invariance_plot.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache
