@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from torchjd.aggregation import WeightedAggregator
 
 from counterpoint.balancing.weightings.gram_root import gram_root, without_noise
 from counterpoint.balancing.weightings.torchjd_options import cut_to, per_task_length, shown, takes_size
+from counterpoint.balancing.weightings.torchjd_projector import PivotingProjector
 from counterpoint.balancing.weightings.torchjd_state import bound_tasks, pack, unpack
 from counterpoint.balancing.weightings.weighting import Weighting
 
@@ -141,6 +143,8 @@ class TorchJDMethod(Weighting):
         options = self.options if positions is None or self._size is None else cut_to(self.options, positions)
         if self._size_option is not None and (positions is not None or self._size_option not in options):
             options = {**options, self._size_option: size}
+        if "projector" in inspect.signature(self.method).parameters and options.get("projector") is None:
+            options = {**options, "projector": PivotingProjector()}  # TorchJD's own takes a program and a task each
         try:
             return self.method(**options)
         except ImportError as error:

@@ -1,0 +1,89 @@
+"""Projections onto the dual cone of the gradients, for TorchJD's UPGrad and DualProj."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchjd.linalg import DualConeProjector
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_ROUNDS = 30
+_PATIENCE = 6  # exchanges in a row that may not reduce the violations, before they are made one at a time
+_TOLERANCE = 1e-11
+
+
+class PivotingProjector(DualConeProjector):
+    """All projections at once, by block principal pivoting: min v'Gv over v >= u for each row u of U.
+
+    TorchJD solves one quadratic program a task; here all exchange their active sets together, in batches of linear
+    systems, started from those of the step before. The problem is TorchJD's, with its normalization and ridge (which
+    make it strictly convex), so the weights are the same. Source: Proposition 1 of `Jacobian Descent for
+    Multi-Objective Optimization <https://arxiv.org/abs/2406.16232>`_; Júdice & Pires (1994) for the exchanges.
+
+    Args:
+        norm_eps: A Gram matrix whose trace is below this counts as zero, as in TorchJD.
+        reg_eps: Ridge, relative to the trace, as in TorchJD.
+
+    Example:
+        >>> gram = torch.tensor([[1.0, -0.5], [-0.5, 1.0]], dtype=torch.float64)
+        >>> PivotingProjector()(torch.eye(2, dtype=torch.float64), gram).round(decimals=3)
+        tensor([[1.0000, 0.5000],
+                [0.5000, 1.0000]], dtype=torch.float64)
+    """
+
+    def __init__(self, norm_eps: float = 1e-4, reg_eps: float = 1e-4) -> None:
+        self.norm_eps = norm_eps
+        self.reg_eps = reg_eps
+        self._previous: Array | None = None
+
+    def __call__(self, U: Tensor, G: Tensor) -> Tensor:
+        """Weights of the projections, shaped like ``U`` [..., T]."""
+        gram = G.detach().cpu().double().numpy()
+        lower = U.detach().cpu().double().numpy().reshape(-1, len(gram))
+        trace = float(np.trace(gram))
+        gram = gram / trace if trace >= self.norm_eps else np.zeros_like(gram)
+        gram = gram + self.reg_eps * np.eye(len(gram))
+        return torch.from_numpy(lower + self._raised(gram, lower)).view(U.shape).to(G.device, G.dtype)
+
+    def _raised(self, gram: Array, lower: Array) -> Array:
+        """What to add to each u, [k, T]: z >= 0 with (G(u + z))_i >= 0, and 0 wherever z_i > 0."""
+        slopes = lower @ gram
+        scale = np.abs(slopes).max(axis=1, keepdims=True)
+        slopes = slopes / np.where(scale > 0, scale, 1.0)
+        free = slopes < 0
+        if self._previous is not None and self._previous.shape == free.shape:
+            free = self._previous.copy()
+        raised = np.zeros_like(slopes)
+        open_ = np.arange(len(lower))
+        fewest, patience = np.full(len(lower), gram.shape[0] + 1), np.full(len(lower), _PATIENCE)
+        for _ in range(_ROUNDS * (1 + len(gram))):
+            inside = free[open_]
+            raised[open_] = _solved(gram, slopes[open_], inside)
+            wrong = np.where(inside, raised[open_], slopes[open_] + raised[open_] @ gram) < -_TOLERANCE
+            count = wrong.sum(axis=1)
+            better = count < fewest[open_]
+            patience[open_] = np.where(better, _PATIENCE, patience[open_] - 1)
+            fewest[open_] = np.minimum(count, fewest[open_])
+            stuck = patience[open_] < 0
+            if stuck.any():  # one at a time, the last: this rule ends always
+                last = wrong.shape[1] - 1 - wrong[stuck][:, ::-1].argmax(axis=1)
+                single = np.zeros_like(wrong[stuck])
+                single[np.arange(len(last)), last] = True
+                wrong[stuck] &= single
+            free[open_] ^= wrong
+            open_ = open_[count > 0]
+            if not len(open_):
+                break
+        self._previous = free
+        return np.maximum(raised, 0.0) * scale
+
+
+def _solved(gram: Array, slopes: Array, inside: Array) -> Array:
+    """The z that makes the slope zero on ``inside`` and is zero elsewhere, [k, T]."""
+    both = inside[:, :, None] & inside[:, None, :]
+    systems = np.where(both, gram, np.eye(len(gram)))
+    return np.linalg.solve(systems, np.where(inside, -slopes, 0.0)[:, :, None])[:, :, 0]

@@ -1,0 +1,48 @@
+"""Projections onto the dual cone, all at once, against TorchJD's quadratic programs."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torchjd.aggregation import DualProjWeighting, UPGradWeighting
+from torchjd.linalg import QuadprogProjector
+
+from counterpoint import get_weighting
+from counterpoint.balancing.weightings.torchjd_projector import PivotingProjector
+
+
+def gram_of(seed, T, d, span):
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randn(T, d, generator=generator, dtype=torch.float64)
+    rows *= 10 ** (span * torch.rand(T, 1, generator=generator, dtype=torch.float64) - span / 2)
+    return rows @ rows.T
+
+
+@given(st.integers(0, 10**6), st.integers(1, 30), st.integers(1, 40), st.sampled_from([0, 2, 6]))
+def test_every_projection_is_that_of_the_quadratic_program(seed, T, d, span):
+    gram = gram_of(seed, T, d, span)
+    ours = PivotingProjector()(torch.eye(T, dtype=torch.float64), gram)
+    theirs = QuadprogProjector()(torch.eye(T, dtype=torch.float64), gram)
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
+
+
+def test_a_start_from_the_step_before_changes_nothing():
+    warm = PivotingProjector()
+    for step in range(20):
+        gram = gram_of(step // 5, 12, 9, 2) + 0.01 * step * torch.eye(12, dtype=torch.float64)
+        eye = torch.eye(12, dtype=torch.float64)
+        torch.testing.assert_close(warm(eye, gram), PivotingProjector()(eye, gram), rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize(("name", "theirs"), [("upgrad", UPGradWeighting), ("dualproj", DualProjWeighting)])
+def test_the_methods_that_use_it_have_torchjds_weights(name, theirs):
+    for seed in range(10):
+        gram = gram_of(seed, 15, 12, 3)
+        torch.testing.assert_close(get_weighting(name)(gram), theirs()(gram), rtol=1e-6, atol=1e-8)
+    assert get_weighting(name)(torch.zeros(3, 3, dtype=torch.float64)).tolist() == pytest.approx([1 / 3] * 3)
+
+
+def test_a_projector_of_ones_own_is_used():
+    weighting = get_weighting("upgrad", projector=QuadprogProjector(reg_eps=1e-2))
+    gram = gram_of(0, 5, 3, 1)
+    torch.testing.assert_close(weighting(gram), UPGradWeighting(projector=QuadprogProjector(reg_eps=1e-2))(gram))
