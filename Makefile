@@ -5,6 +5,7 @@ PYTHON := python3
 endif
 VENV := .venv
 BIN := $(VENV)/bin
+RESULTS := benchmarks/results
 INSTALLED := $(VENV)/.installed
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
@@ -41,9 +42,12 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/step_cost.py --out benchmarks/results/step_cost.json
-	$(BIN)/python benchmarks/min_norm.py --out benchmarks/results/min_norm.json
-	$(BIN)/python benchmarks/invariance.py --out benchmarks/results/invariance.json
+	$(BIN)/python benchmarks/step_cost.py --encoder small_conv --groups features --out $(RESULTS)/step_cost.json
+	$(BIN)/python benchmarks/step_cost.py --encoder small_conv --groups weightings weights --tasks 40 --out $(RESULTS)/step_cost_weightings.json
+	$(BIN)/python benchmarks/step_cost.py --encoder small_conv --groups parameters --out $(RESULTS)/step_cost_parameters.json
+	$(BIN)/python benchmarks/step_cost.py --encoder transformer wide_mlp --groups parameters --out $(RESULTS)/step_cost_encoders.json
+	$(BIN)/python benchmarks/min_norm.py --out $(RESULTS)/min_norm.json
+	$(BIN)/python benchmarks/invariance.py --out $(RESULTS)/invariance.json
 	$(BIN)/python benchmarks/invariance_plot.py
 
 clean:
