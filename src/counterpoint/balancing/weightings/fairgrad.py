@@ -24,10 +24,11 @@ class FairGrad(Weighting):
     alpha = 1 is :class:`Nash`, large alpha favours the task that gains least. Source: `Fair Resource Allocation in
     Multi-Task Learning <https://arxiv.org/abs/2402.15638>`_, Ban & Ji, ICML 2024 (Eq. 4, Algorithm 1).
 
-    Solved to a relative residual of 1e-10 by :func:`~counterpoint.balancing.fair_point.fair_point` (alpha below 0.5 with
-    norms that differ by orders of magnitude may miss it), started from the previous solution; the published code and TorchJD hand the equation to ``scipy.optimize.least_squares``. Where zero
-    lies inside the hull of the gradients no solution exists: the weights are then finite and the update is small. A
-    task whose gradient is exactly zero weighs 0.
+    Solved to a relative residual of 1e-10 by :func:`~counterpoint.balancing.fair_point.fair_point` (alpha below 0.5
+    with norms that differ by orders of magnitude may miss it), started from the previous solution; the published code
+    and TorchJD hand the equation to ``scipy.optimize.least_squares``. Where zero lies inside the hull of the gradients
+    no solution exists: the weights are then finite and the update is small. A task whose gradient is exactly zero
+    weighs 0.
 
     Args:
         alpha: Fairness; the published experiments use 1 to 10, most often 2.
