@@ -107,6 +107,7 @@ class TaskGradients:
             dtypes = {gradient.dtype for row in self._rows for gradient in row if gradient is not None}
             dtype = torch.float64 if torch.float64 in dtypes else torch.float32
         gram: Tensor | None = None
+        room = _BLOCK_ELEMENTS  # for stacks that serve the weighted sum as well
         for position, column in enumerate(self._columns):
             users = [task for task, gradient in enumerate(column) if gradient is not None]
             vectors = [_flat(gradient, column) for gradient in column if gradient is not None]
@@ -116,8 +117,8 @@ class TaskGradients:
             if len(users) < len(self._rows):
                 index = torch.tensor(users, device=block.device)
                 block = block.new_zeros(len(column), len(column)).index_put_((index[:, None], index), block)
-            else:
-                self._stacked[position] = stacked
+            elif stacked is not None and stacked.numel() <= room:
+                self._stacked[position], room = stacked, room - stacked.numel()
             gram = block if gram is None else gram.add_(block.to(gram.device))
         if gram is None:  # an empty batch
             gram = torch.zeros(len(self._rows), len(self._rows), dtype=dtype, device=self._first.device)

@@ -86,4 +86,5 @@ def _solved(gram: Array, slopes: Array, inside: Array) -> Array:
     """The z that makes the slope zero on ``inside`` and is zero elsewhere, [k, T]."""
     both = inside[:, :, None] & inside[:, None, :]
     systems = np.where(both, gram, np.eye(len(gram)))
-    return np.linalg.solve(systems, np.where(inside, -slopes, 0.0)[:, :, None])[:, :, 0]
+    solutions: Array = np.linalg.solve(systems, np.where(inside, -slopes, 0.0)[:, :, None])[:, :, 0]
+    return solutions
