@@ -79,12 +79,12 @@ class PivotingProjector(DualConeProjector):
             if not len(open_):
                 break
         self._previous = free
-        return np.maximum(raised, 0.0) * scale
+        added: Array = np.maximum(raised, 0.0) * scale
+        return added
 
 
 def _solved(gram: Array, slopes: Array, inside: Array) -> Array:
     """The z that makes the slope zero on ``inside`` and is zero elsewhere, [k, T]."""
     both = inside[:, :, None] & inside[:, None, :]
     systems = np.where(both, gram, np.eye(len(gram)))
-    solutions: Array = np.linalg.solve(systems, np.where(inside, -slopes, 0.0)[:, :, None])[:, :, 0]
-    return solutions
+    return np.linalg.solve(systems, np.where(inside, -slopes, 0.0)[:, :, None])[:, :, 0]
