@@ -202,7 +202,7 @@ def test_asking_for_ours_does_not_import_torchjd():
 
 def test_a_missing_package_is_named_with_its_remedy(monkeypatch):
     monkeypatch.setattr("torchjd._mixins.find_spec", lambda _: None)
-    for name in ("cagrad", "upgrad", "nashmtl"):
+    for name in ("cagrad", "nashmtl"):
         assert name in weighting_names()
         with pytest.raises(ImportError, match=rf"weighting '{name}' cannot be used.*pip install") as caught:
             make(name)
