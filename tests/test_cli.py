@@ -21,7 +21,10 @@ def run(*arguments, **options):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["demo", "--weightings", "mgad"], "unknown weighting 'mgad', expected one of dibs, fairgrad, gradnorm, mgda, nash, uniform"),
+        (
+            ["demo", "--weightings", "mgad"],
+            "unknown weighting 'mgad', expected one of dibs, fairgrad, gradnorm, mgda, nash, uniform",
+        ),
         (["demo", "--weightings", "MGDA,mgda"], "weighting 'mgda' is given twice"),
         (["demo", "--precision", "32", "--seeds", "0"], "seeds is 0, expected at least 1"),
         (["demo", "--epochs", "0"], "epochs is 0, expected at least 1"),
