@@ -1,6 +1,8 @@
 """Data sources, as tensors in memory."""
 
 from counterpoint.data.digit_pairs import DigitPairs
+from counterpoint.data.digit_questions import DigitQuestions
 from counterpoint.data.split import Batches, Split
+from counterpoint.data.yeast import Yeast
 
-__all__ = ["Batches", "DigitPairs", "Split"]
+__all__ = ["Batches", "DigitPairs", "DigitQuestions", "Split", "Yeast"]

@@ -68,3 +68,23 @@ class Task:
         from torchmetrics.classification import MulticlassAccuracy  # noqa: PLC0415
 
         return cls(name, functional.cross_entropy, MulticlassAccuracy(classes, average="micro"), "accuracy")
+
+    @classmethod
+    def binary(cls, name: str) -> Task:
+        """Binary cross-entropy and area under the ROC curve: outputs [B] or [B, 1] of logits, targets [B] of 0 and 1.
+
+        The area depends neither on a threshold nor on how rare the positive class is.
+
+        Example:
+            >>> import torch
+            >>> task = Task.binary("smiling")
+            >>> float(task.loss(torch.zeros(4, 1), torch.tensor([0, 1, 1, 0])))
+            0.6931471824645996
+        """
+        from torchmetrics.classification import BinaryAUROC  # noqa: PLC0415
+
+        return cls(name, _binary_cross_entropy, BinaryAUROC(), "AUROC")
+
+
+def _binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logits.reshape(targets.shape), targets.to(logits.dtype))

@@ -18,7 +18,7 @@ from counterpoint.training.history import History
 from counterpoint.training.module import SCORE, MultiTaskModule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -68,12 +68,14 @@ class FitResult:
 
     Attributes:
         test: Loss and metric by task on the test rows, at the checkpoint with the best validation score.
+        validation: The same on the validation rows.
         history: See :class:`History`.
         checkpoint: The best checkpoint.
         seconds: Wall time of training and validation.
     """
 
     test: dict[str, dict[str, float]]
+    validation: dict[str, dict[str, float]]
     history: pd.DataFrame
     checkpoint: Path
     seconds: float
@@ -85,6 +87,7 @@ def fit(
     settings: FitSettings,
     folder: str | Path,
     on_epoch: Callable[[float], None] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> FitResult:
     """Trains, validates after each epoch, goes back to the best epoch's weights, and tests.
 
@@ -96,6 +99,7 @@ def fit(
         settings: How.
         folder: Where logs and checkpoints go.
         on_epoch: Called with the share that is done after each epoch.
+        callbacks: More of Lightning's callbacks, for example an :class:`AffinityCallback`.
 
     Example:
         >>> import tempfile, torch
@@ -117,14 +121,14 @@ def fit(
     best = ModelCheckpoint(
         folder / "checkpoints", filename="best", monitor=SCORE, mode="max", enable_version_counter=False
     )
-    callbacks: list[Callback] = [history, best, *([_ProgressBar()] if settings.progress_bar else [])]
+    all_callbacks = [history, best, *callbacks, *([_ProgressBar()] if settings.progress_bar else [])]
     with _quiet():
         trainer = lightning.Trainer(
             max_epochs=settings.epochs,
             precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
             devices=1,
             logger=[CSVLogger(folder, "csv", ""), TensorBoardLogger(folder, "tensorboard", "")],
-            callbacks=callbacks,
+            callbacks=all_callbacks,
             log_every_n_steps=settings.record_every,
             enable_progress_bar=settings.progress_bar,
             enable_model_summary=False,
@@ -144,7 +148,9 @@ def fit(
         seconds = time.perf_counter() - started
         checkpoint = Path(best.best_model_path)
         trainer.test(module, test, ckpt_path=str(checkpoint), verbose=False, weights_only=True)
-    return FitResult(dict(module.results["test"]), pd.DataFrame(history.rows), checkpoint, seconds)
+        tested = dict(module.results["test"])
+        trainer.validate(module, validation, verbose=False)  # the same weights
+    return FitResult(tested, dict(module.results["validation"]), pd.DataFrame(history.rows), checkpoint, seconds)
 
 
 class _ProgressBar(RichProgressBar):

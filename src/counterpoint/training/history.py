@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import lightning
+from lightning.pytorch.trainer.states import TrainerFn
 
 from counterpoint.training.module import MultiTaskModule
 
@@ -76,8 +77,12 @@ class History(lightning.Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Records losses and metrics of the pass."""
-        if not isinstance(pl_module, MultiTaskModule) or trainer.sanity_checking:
-            return
+        if (
+            not isinstance(pl_module, MultiTaskModule)
+            or trainer.sanity_checking
+            or trainer.state.fn != TrainerFn.FITTING
+        ):
+            return  # a look at the best checkpoint after training is no part of the history
         for task, result in pl_module.results["validation"].items():
             self._add(trainer, "validation", "loss", task, result["loss"])
             self._add(trainer, "validation", "metric", task, result["metric"])

