@@ -1,0 +1,105 @@
+"""Groupings as rows of Booleans: their value, and making them better by small changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from counterpoint.grouping.problem import Ints, Mask, Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Chosen networks.
+
+    Attributes:
+        members: [k, T].
+        home: [n] the network that serves each task to serve.
+        value: Sum of scores less the networks' cost, in the problem's units.
+    """
+
+    members: Mask
+    home: Ints
+    value: float
+
+
+def select(problem: Problem, members: Mask) -> Selection | None:
+    """Every task is served by the network that scores it highest; ``None`` if a task is in none."""
+    if not len(members):
+        return None
+    scores = problem.scores(members)
+    home = scores.argmax(axis=0)
+    best = scores[home, np.arange(len(home))]
+    if not np.isfinite(best).all():
+        return None
+    used = np.unique(home)  # networks that serve nobody are left out
+    return Selection(members[used], np.searchsorted(used, home), float(best.sum() - problem.cost * len(used)))
+
+
+def improve(problem: Problem, start: Selection, expired: Callable[[], bool]) -> Selection:
+    """Steepest ascent: put one task into a network, take one out, or drop or add a network."""
+    best = start
+    members = start.members.copy()
+    while not expired():
+        step = _best_toggle(problem, members)
+        found = None if step is None else select(problem, step)
+        if found is None or found.value <= best.value + 1e-12 * len(problem.serve):
+            break
+        best, members = found, found.members
+    return best
+
+
+def _best_toggle(problem: Problem, members: Mask) -> Mask | None:
+    count, size = members.shape
+    changed = np.repeat(members[:, None, :], size, axis=1)  # [k, T, T]: network, task that enters or leaves
+    diagonal = np.arange(size)
+    changed[:, diagonal, diagonal] ^= True
+    flat = changed.reshape(count * size, size)
+    scores = problem.scores(members)
+    new = problem.scores(flat).reshape(count, size, -1)
+    if count > 1:
+        order = np.sort(scores, axis=0)
+        others = np.where(scores.argmax(axis=0) == np.arange(count)[:, None], order[-2], order[-1])
+        new = np.maximum(new, others[:, None, :])
+    totals = new.sum(axis=2)
+    totals[~problem.allowed(flat).reshape(count, size)] = -np.inf
+    network, task = np.unravel_index(totals.argmax(), totals.shape)
+    if not np.isfinite(totals[network, task]):
+        return None
+    after = members.copy()
+    after[network] = changed[network, task]
+    return after
+
+
+def tidy(problem: Problem, selection: Selection) -> Selection:
+    """Leaves out what does not help: helpers, then networks whose tasks fare as well elsewhere."""
+    slack = 1e-13 * len(problem.serve)
+    best = selection
+    while True:
+        smaller = [*_with_fewer_networks(best.members), *_with_fewer_tasks(problem, best)]
+        found = (select(problem, members) for members in smaller)
+        better = next((one for one in found if one is not None and one.value >= best.value - slack), None)
+        if better is None:
+            return best
+        best = better
+
+
+def _with_fewer_networks(members: Mask) -> list[Mask]:
+    return [np.delete(members, network, axis=0) for network in range(len(members))]
+
+
+def _with_fewer_tasks(problem: Problem, selection: Selection) -> list[Mask]:
+    served = np.zeros_like(selection.members)
+    served[selection.home, problem.serve] = True
+    smaller = []
+    for network, task in np.argwhere(selection.members & ~served):
+        members = selection.members.copy()
+        members[network, task] = False
+        if problem.allowed(members[network : network + 1])[0]:
+            smaller.append(members)
+    return smaller
