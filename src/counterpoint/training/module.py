@@ -38,6 +38,7 @@ class MultiTaskModule(lightning.LightningModule):
 
     Attributes:
         losses: Losses of the last training step by task, detached.
+        attached_losses: The same with their graph, from ``training_step`` to the end of backward, then empty.
         results: Loss and metric by task of the last pass over each split.
 
     Raises:
@@ -64,6 +65,7 @@ class MultiTaskModule(lightning.LightningModule):
         self.tasks = {task.name: task for task in tasks}
         self.lr = lr
         self.losses: dict[str, Tensor] = {}
+        self.attached_losses: dict[str, Tensor] = {}
         # Their gradients come from all ranks' losses already; DDP would wait for hooks that run inside backward.
         self._ddp_params_and_buffers_to_ignore = [
             f"model.fan_out.{name}" for name, _ in model.fan_out.named_parameters()
@@ -85,12 +87,24 @@ class MultiTaskModule(lightning.LightningModule):
         outputs = self.model(inputs, present)
         return outputs, {name: self.tasks[name].loss(outputs[name], targets[name]) for name in present}
 
+    def losses_of(self, batch: tuple[Tensor, dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The loss of each task that has targets in the batch."""
+        return self._losses(batch)[1]
+
+    def shared_parameters(self) -> list[Tensor]:
+        """What lies before the FanOut: the encoder's parameters, and others that are neither the heads' nor its own."""
+        encoder = {id(p) for p in self.model.encoder.parameters()}
+        apart = (*self.model.heads.values(), self._fan)
+        own = {id(p) for part in apart for p in part.parameters()} - encoder
+        return [p for p in self.model.parameters() if id(p) not in own]
+
     def training_step(self, batch: tuple[Tensor, dict[str, Tensor]], batch_idx: int) -> Tensor | None:  # noqa: ARG002
         """The plain sum of the losses; the FanOut's backward does the rest. A batch without labels is passed over."""
         if not batch[1] and not self._fan.ranks.active:
             return None
         _, losses = self._losses(batch)
         self.losses = {name: loss.detach() for name, loss in losses.items()}
+        self.attached_losses = losses
         return self._fan.sum(losses)
 
     @property
@@ -117,6 +131,7 @@ class MultiTaskModule(lightning.LightningModule):
 
     def on_after_backward(self) -> None:
         """Keeps a skipped task's non-finite gradient out of its own head, too."""
+        self.attached_losses = {}
         record = self.model.fan_out.last
         for name in record.skipped if record is not None else ():
             self.model.heads[name].zero_grad()

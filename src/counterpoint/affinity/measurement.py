@@ -1,0 +1,145 @@
+"""One measured step: affinities and cosines of all pairs of tasks, from losses and gradients."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from counterpoint.affinity.first_order import products
+from counterpoint.affinity.lookahead import look_ahead
+from counterpoint.affinity.unbalanced import unbalanced
+from counterpoint.balancing.combine import _full_precision
+from counterpoint.balancing.gram import TaskGradients
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from counterpoint.affinity.displacement import Displacement
+    from counterpoint.affinity.gradients import Row, SharedGradients
+    from counterpoint.affinity.sketch import CountSketch
+    from counterpoint.balancing import StepRecord
+    from counterpoint.balancing.ranks import Ranks
+
+    Matrix = NDArray[np.float64]
+
+# What lookahead may hold of task gradients for the sake of cosines, if nobody says.
+_SPARE_BYTES = 256 << 20
+
+
+@dataclass
+class Measured:
+    """One step.
+
+    Attributes:
+        tasks: The P tasks that have a loss, on any rank.
+        affinities: [P, P]; not finite where a loss or gradient is not, or a loss to divide by is zero.
+        cosines: [P, P]; NaN where a gradient is zero or was not kept.
+    """
+
+    tasks: tuple[str, ...]
+    affinities: Matrix
+    cosines: Matrix
+
+    def spread(self, tasks: Sequence[str]) -> tuple[Matrix, Matrix, NDArray[np.bool_]]:
+        """Affinities and cosines [T, T] of all tasks, NaN for those without a loss, and which pairs have both."""
+        at = np.ix_(*[[tasks.index(task) for task in self.tasks]] * 2)
+        affinities, cosines = (np.full((len(tasks),) * 2, np.nan) for _ in range(2))
+        affinities[at], cosines[at] = self.affinities, self.cosines
+        known = np.zeros_like(affinities, dtype=bool)
+        known[at] = True
+        return affinities, cosines, known
+
+
+def joined(losses: Mapping[str, Tensor], tasks: Sequence[str], ranks: Ranks) -> tuple[dict[str, int], Matrix]:
+    """On how many ranks each task has a loss, and the mean of it over those, [P]; tasks that none has are left out."""
+    sums, counts = torch.zeros(2, len(tasks), dtype=torch.float64)
+    here = [tasks.index(task) for task in losses]
+    if here:
+        sums[here] = torch.stack([loss.detach().reshape(()).to(torch.float64) for loss in losses.values()]).to("cpu")
+        counts[here] = 1.0
+    if ranks.active:
+        sums, counts = ranks.sum(torch.stack([sums, counts]))
+    by_task = {task: int(n) for task, n in zip(tasks, counts.tolist(), strict=True) if n}
+    return by_task, (sums[counts > 0] / counts[counts > 0]).numpy()
+
+
+def first_order(
+    gradients: SharedGradients,
+    values: Matrix,
+    rule: Displacement,
+    *,
+    max_bytes: int | None,
+    sketch: CountSketch | None,
+) -> Measured:
+    """-<theta_i - theta, g_j> / L_j."""
+    with _gradients_only(gradients):
+        gram, fall = products(gradients, rule, max_bytes=max_bytes, sketch=sketch)
+    with np.errstate(all="ignore"):
+        return Measured(gradients.tasks, fall.numpy() / values, cosines(gram))
+
+
+def lookahead(
+    gradients: SharedGradients,
+    rule: Displacement,
+    reevaluate: Callable[[], Mapping[str, Tensor]],
+    *,
+    baseline: bool,
+    models: Sequence[nn.Module],
+    max_bytes: int | None,
+    sketch: CountSketch | None,
+) -> Measured:
+    """1 - L_j(theta_i) / L_j(theta)."""
+    tasks, ranks = gradients.tasks, gradients.ranks
+    rows: list[Row] = []
+    one = sum(parameter.numel() * parameter.element_size() for parameter in gradients.shared)
+    room = one * (len(tasks) + 1) <= (_SPARE_BYTES if max_bytes is None else max_bytes)
+
+    def see(row: Row) -> None:
+        if sketch is not None:
+            rows.append([sketch(row, gradients.shared)])
+        elif room:
+            rows.append(row)
+
+    with unbalanced(gradients.losses.values()):
+        table = look_ahead(gradients, rule, reevaluate, baseline=baseline, models=models, see=see)
+    if ranks.active:
+        absent = [task not in gradients.losses for task in tasks]
+        table[:, absent] = 0.0
+        table = ranks.sum(table) / torch.tensor(list(gradients.counts.values()), dtype=torch.float64)
+    losses = table.numpy()
+    gram = torch.full((len(tasks),) * 2, torch.nan, dtype=torch.float64)
+    if rows:
+        with _full_precision(gradients.shared[0].device.type):
+            gram = TaskGradients(rows).gram_on_host()
+    with np.errstate(all="ignore"):
+        return Measured(tasks, 1.0 - losses[1:] / losses[0], cosines(gram))
+
+
+def features(counts: Mapping[str, int], values: Matrix, record: StepRecord, lr: float) -> Measured:
+    """lr <g_i, g_j> / L_j with gradients with respect to the features."""
+    at = [record.tasks.index(task) for task in counts]
+    gram = record.gram.detach().to("cpu", torch.float64)[at][:, at]
+    with np.errstate(all="ignore"):
+        return Measured(tuple(counts), lr * gram.numpy() / values, cosines(gram))
+
+
+def cosines(gram: Tensor) -> Matrix:
+    """Cosines of the angles between vectors with these inner products, NaN beside a zero one."""
+    products_ = gram.numpy()
+    norms = np.sqrt(np.maximum(products_.diagonal(), 0.0))
+    with np.errstate(all="ignore"):
+        return np.clip(products_ / norms[:, None] / norms[None, :], -1.0, 1.0)
+
+
+@contextlib.contextmanager
+def _gradients_only(gradients: SharedGradients) -> Iterator[None]:
+    with unbalanced(gradients.losses.values()), _full_precision(gradients.shared[0].device.type):
+        yield

@@ -1,0 +1,289 @@
+"""Measures inter-task affinity while training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from counterpoint.affinity.affinity import Affinity
+from counterpoint.affinity.displacement import LearningRate, Rule, displacement, learning_rates, one_rate
+from counterpoint.affinity.gradients import SharedGradients, checked_shared
+from counterpoint.affinity.measurement import features, first_order, joined, lookahead
+from counterpoint.affinity.options import Baseline, Method, Options, check_call, checked_values
+from counterpoint.affinity.sketch import CountSketch
+from counterpoint.affinity.statistics import PhasedMoments
+from counterpoint.balancing.layout import checked_names
+from counterpoint.balancing.losses import checked_losses
+from counterpoint.balancing.ranks import Group, Ranks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch.optim import Optimizer
+
+    from counterpoint.affinity.measurement import Measured
+    from counterpoint.balancing import StepRecord
+
+
+class AffinityMeter:
+    r"""Measures, every few training steps, how much a step on each task alone would lower each task's loss.
+
+    The affinity of task i onto task j at shared parameters :math:`\theta` is
+
+    .. math:: Z_{ij} = 1 - L_j(\theta_i) / L_j(\theta), \quad \theta_i = \theta - \eta \nabla_\theta L_i(\theta)
+
+    with every head as it is, on one batch (`Fifty et al., NeurIPS 2021 <https://arxiv.org/abs/2109.04617>`_, Eq. 1),
+    averaged over measured steps. The methods differ in what a measured step of T tasks costs:
+
+    - ``"lookahead"``: that, exactly. T passes backward and T + 1 forward.
+    - ``"first-order"``: :math:`Z_{ij} \approx \eta \langle g_i, g_j \rangle / L_j`. T passes backward, none forward.
+    - ``"features"``: the same with gradients with respect to the features, which a :class:`FanOut` compared anyway.
+      Free. Its scale is not that of the others; what it says is the order of pairs.
+
+    A step without a measurement costs a function call. Nothing is disturbed: the graph, ``.grad``, parameters, buffers,
+    random numbers and the optimizer are bit for bit as before, also when something raises.
+
+    - Tasks may be missing from a batch: their rows and columns do not count in this step.
+    - Where a loss or a gradient is not finite, or the loss to divide by is exactly zero, the entries concerned do not
+      count and ``skipped`` grows. A negative loss turns the sign of its column around: affinities are meant for
+      positive losses.
+    - Through a :class:`FanOut` gradients pass unweighted: each task steps alone.
+
+    Args:
+        tasks: Names of the tasks.
+        method: See above.
+        every: Measures every n-th call of :meth:`step`, the first one included.
+        rule: How a task steps. ``"sgd"``: by its gradient times the learning rate. ``"preconditioned"``: by its gradient
+            times the learning rate over the root of the optimizer's second moments (plus eps), as Adam would scale it;
+            nothing is measured before the optimizer's first step. ``"optimizer"``: by the optimizer's own next step, had
+            it only this gradient: momentum, weight decay, moments, all of it, so that parts of what is measured are due
+            to the past.
+        per_lr: Divides by the learning rate, as the published code does.
+        baseline: For ``"lookahead"``: ``"reevaluate"`` computes the losses before the step like those after it, with
+            the same random numbers; ``"given"`` takes the losses that were handed over, which saves one of T + 1
+            evaluations and is right for networks without dropout.
+        max_bytes: For ``"first-order"``: the most that task gradients may take. Where not all fit, Gram matrices are
+            gathered block by block, exactly, with more backward passes.
+        sketch: Holds this many numbers a task instead of its gradient: see
+            :class:`~counterpoint.affinity.sketch.CountSketch`; inner products of different tasks are then estimates.
+        seed: Of the sketch.
+        process_group: The ranks that train together (``"world"`` for all): losses and gradients are averaged over those
+            that have the task, and every rank measures what one process would on the joined batch. Every rank has to
+            call :meth:`step` as often as the others, without losses if it has none.
+
+    Attributes:
+        skipped: [T, T], how often an entry was left out because something was not finite or zero.
+
+    Raises:
+        ValueError: for no tasks, a name given twice, an unknown option, or options that do not go together.
+        TypeError: if the tasks are not names.
+
+    Example:
+        >>> from counterpoint.affinity import AffinityMeter
+        >>> _ = torch.manual_seed(0)
+        >>> x, y = torch.randn(32, 4), torch.randn(32, 1)
+        >>> encoder, heads = nn.Linear(4, 3), {"a": nn.Linear(3, 1), "b": nn.Linear(3, 1)}
+        >>> meter = AffinityMeter(["a", "b"], every=1)
+        >>> losses = {task: (head(encoder(x)) - y).square().mean() for task, head in heads.items()}
+        >>> meter.step(losses, shared=encoder, lr=0.1)
+        True
+        >>> sum(losses.values()).backward()
+        >>> affinity = meter.compute()
+        >>> affinity.tasks, affinity.values.shape, bool(affinity["a", "a"] > 0)
+        (('a', 'b'), (2, 2), True)
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        method: Method = "first-order",
+        *,
+        every: int = 10,
+        rule: Rule = "sgd",
+        per_lr: bool = False,
+        baseline: Baseline = "reevaluate",
+        max_bytes: int | None = None,
+        sketch: int | None = None,
+        seed: int = 0,
+        process_group: Group | Literal["world"] | None = None,
+    ) -> None:
+        self.tasks = checked_names(tasks)
+        self.options = Options(method, every, rule, per_lr, baseline, max_bytes, sketch, seed)
+        self.ranks = Ranks(process_group)
+        self.skipped: NDArray[np.int64] = np.zeros((len(self.tasks),) * 2, dtype=np.int64)
+        self._sketch = None if sketch is None else CountSketch(sketch, seed)
+        self._affinities = PhasedMoments(len(self.tasks))
+        self._cosines = PhasedMoments(len(self.tasks))
+        self._wait = 0  # calls until the next measurement
+
+    @property
+    def due(self) -> bool:
+        """Whether the next call of :meth:`step` measures."""
+        return self._wait == 0
+
+    @property
+    def method(self) -> Method:
+        """How affinity is measured."""
+        return self.options.method
+
+    @property
+    def steps(self) -> int:
+        """Number of measured steps."""
+        return self._affinities.steps
+
+    def step(
+        self,
+        losses: Mapping[str, Tensor],
+        *,
+        shared: nn.Module | Iterable[Tensor] | None = None,
+        lr: LearningRate | None = None,
+        optimizer: Optimizer | None = None,
+        reevaluate: Callable[[], Mapping[str, Tensor]] | None = None,
+        record: StepRecord | None = None,
+        model: nn.Module | None = None,
+    ) -> bool:
+        """Call it in every training step, before ``backward()``; for ``"features"`` after it.
+
+        Args:
+            losses: The scalar loss of each task that has one for this batch, with its graph (not for ``"features"``),
+                not multiplied by a loss scale.
+            shared: The shared parameters, or the module that holds them; those that do not require gradients are left
+                out. Not for ``"features"``.
+            lr: The learning rate; the optimizer's by default. Not for ``rule="optimizer"``, which has its own.
+            optimizer: The optimizer that trains the shared parameters.
+            reevaluate: For ``"lookahead"``: computes ``losses`` again, from the same batch.
+            record: For ``"features"``: ``fan.last``.
+            model: For ``"lookahead"``: a module to put back with all its parts. Modules are recognized when they are
+                called; this is for what is changed before.
+
+        Returns:
+            Whether this step was measured.
+
+        Raises:
+            ValueError: for an unknown task, something missing that the method needs, a loss that does not depend on
+                what is shared, or a closure that returns other tasks or changes parameters.
+            TypeError: for losses that are not scalar tensors.
+        """
+        if self._wait:
+            self._wait -= 1
+            return False
+        given = {"shared": shared, "lr": lr, "optimizer": optimizer, "reevaluate": reevaluate, "record": record}
+        check_call(self.options, given)
+        if self.method == "features":
+            assert record is not None  # noqa: S101  (checked)
+            measured = self._compare_features(losses, record, lr, optimizer)
+        else:
+            measured = self._step_alone(losses, checked_shared(shared), lr, optimizer, reevaluate, model, shared)
+        if measured is None:
+            return False
+        affinities, cosines, known = measured.spread(self.tasks)
+        self._affinities.add(affinities)
+        self._cosines.add(cosines)
+        self.skipped += known & ~np.isfinite(affinities)
+        self._wait = self.options.every - 1
+        return True
+
+    def _compare_features(
+        self, losses: Mapping[str, Tensor], record: StepRecord, lr: LearningRate | None, optimizer: Optimizer | None
+    ) -> Measured | None:
+        own = checked_values(losses, self.tasks, record)
+        counts, values = joined(own, self.tasks, self.ranks)
+        rate = 1.0 if self.options.per_lr else one_rate(learning_rates(None, lr, optimizer))
+        return features(counts, values, record, rate) if counts else None
+
+    def _step_alone(
+        self,
+        losses: Mapping[str, Tensor],
+        shared: list[Tensor],
+        lr: LearningRate | None,
+        optimizer: Optimizer | None,
+        reevaluate: Callable[[], Mapping[str, Tensor]] | None,
+        *models: object,
+    ) -> Measured | None:
+        options = self.options
+        rule = displacement(options.rule, shared, lr, optimizer)
+        own = checked_losses(losses, self.tasks)
+        counts, values = joined(own, self.tasks, self.ranks)
+        if rule is None or not counts:
+            return None
+        gradients = SharedGradients(own, shared, self.ranks, counts)
+        if reevaluate is None:
+            measured = first_order(gradients, values, rule, max_bytes=options.max_bytes, sketch=self._sketch)
+        else:
+            measured = lookahead(
+                gradients,
+                rule,
+                reevaluate,
+                baseline=options.baseline == "reevaluate",
+                models=[model for model in models if isinstance(model, nn.Module)],
+                max_bytes=options.max_bytes,
+                sketch=self._sketch,
+            )
+        if options.per_lr:
+            with np.errstate(all="ignore"):
+                measured.affinities /= one_rate(learning_rates(shared, lr, optimizer))
+        return measured
+
+    def compute(self) -> Affinity:
+        """The mean over all measured steps so far.
+
+        Raises:
+            RuntimeError: if nothing was measured.
+        """
+        return self._labelled(self._affinities, self.method)
+
+    def cosines(self) -> Affinity:
+        """Mean cosines of the angles between task gradients, a symmetric matrix.
+
+        NaN throughout where ``"lookahead"`` did not keep the gradients, because they take more than ``max_bytes``
+        (256 MiB, if nobody says).
+
+        Raises:
+            RuntimeError: if nothing was measured.
+        """
+        return self._labelled(self._cosines, "cosine")
+
+    def _labelled(self, moments: PhasedMoments, method: str) -> Affinity:
+        if not moments.steps:
+            raise RuntimeError(
+                "nothing was measured yet, expected meter.step(...) in the training loop before compute()"
+            )
+        about = {} if method == "cosine" else self.options.about
+        phases = {
+            name: Affinity(part.mean, self.tasks, steps, part.standard_error, part.counts.astype(np.int64), method)
+            for name, (part, steps) in moments.phases().items()
+            if steps
+        }
+        total = moments.total()
+        counts = total.counts.astype(np.int64)
+        return Affinity(total.mean, self.tasks, moments.steps, total.standard_error, counts, method, phases, about)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs to go on measuring: numbers and tensors."""
+        state: dict[str, Any] = {"tasks": list(self.tasks), "method": self.method, "wait": self._wait}
+        state["skipped"] = torch.from_numpy(self.skipped.copy())
+        for name, moments in (("affinities", self._affinities), ("cosines", self._cosines)):
+            own = moments.state_dict()
+            state[name] = {**own, "bins": torch.from_numpy(own["bins"])}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on where :meth:`state_dict` was taken.
+
+        Raises:
+            ValueError: if that was of other tasks or of another method.
+        """
+        for name, own in (("tasks", list(self.tasks)), ("method", self.method)):
+            if state[name] != own:
+                raise ValueError(f"the state is of {name} {state[name]}, expected {own} as this meter has")
+        self._wait = state["wait"]
+        self.skipped = state["skipped"].numpy().copy()
+        for name, moments in (("affinities", self._affinities), ("cosines", self._cosines)):
+            moments.load_state_dict({**state[name], "bins": state[name]["bins"].numpy()})
+
+    def __repr__(self) -> str:
+        return f"AffinityMeter({list(self.tasks)}, {self.options}, steps={self.steps})"

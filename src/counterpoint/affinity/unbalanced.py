@@ -1,0 +1,67 @@
+"""FanOut layers that let gradients through as they are, while affinity is measured."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from counterpoint.balancing import FanOut, Uniform
+from counterpoint.balancing.combine import Balance, Told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from torch import Tensor
+
+Node = Any  # torch.autograd.graph.Node; nodes written in C++ are no instances of it
+
+
+class _Open:
+    """What a FanOut's node asks for in backward: the plain sum, nothing remembered, no other rank waited for.
+
+    A single task's gradient must reach the parameters unweighted, and neither ``fan.last`` nor a weighting that learns
+    may take it for a training step.
+    """
+
+    def __init__(self, fan: FanOut) -> None:
+        self.tasks = fan.tasks
+        self.last: object = None
+        self.skipped: Counter[str] = Counter()
+        self.balance = Balance(Uniform(), fan.tasks, "propagate")
+
+    def reached(self, *_: object) -> None:
+        """Nothing ends."""
+
+    def told(self) -> Told:
+        """Nothing is known."""
+        return Told()
+
+    def forget(self) -> None:
+        """Nothing to forget."""
+
+
+@contextlib.contextmanager
+def unbalanced(losses: Iterable[Tensor]) -> Iterator[None]:
+    """Within it, backward passes from these losses go through FanOut layers as through an identity."""
+    nodes = [node for node in _nodes(losses) if isinstance(getattr(node, "fan", None), FanOut)]
+    layers = [node.fan for node in nodes]
+    for node, layer in zip(nodes, layers, strict=True):
+        node.fan = _Open(layer)
+    try:
+        yield
+    finally:
+        for node, layer in zip(nodes, layers, strict=True):
+            node.fan = layer
+
+
+def _nodes(losses: Iterable[Tensor]) -> set[Node]:
+    seen: set[Node] = set()
+    stack = [loss.grad_fn for loss in losses if loss.grad_fn is not None]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        stack.extend(child for child, _ in node.next_functions if child is not None)
+    return seen

@@ -1,0 +1,191 @@
+"""Evaluates losses elsewhere in parameter space and leaves everything as it was."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from types import TracebackType
+
+
+@dataclass
+class _Kept:
+    """A parameter, what it held, and its gradient."""
+
+    tensor: Tensor
+    storage: Tensor  # shares memory with the tensor, not its version counter: the user's graph stays usable
+    value: Tensor
+    requires_grad: bool
+    grad: Tensor | None
+    grad_value: Tensor | None
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> _Kept:
+        grad = tensor.grad
+        value = None if grad is None else grad.detach().clone()
+        return cls(tensor, tensor.data, tensor.detach().clone(), tensor.requires_grad, grad, value)
+
+    def put_back(self) -> None:
+        if self.tensor.data_ptr() != self.storage.data_ptr() or self.tensor.shape != self.storage.shape:
+            self.tensor.data = self.storage
+        self.storage.copy_(self.value)
+        if self.tensor.requires_grad != self.requires_grad:
+            self.tensor.requires_grad_(self.requires_grad)
+        if self.tensor.grad is not self.grad:
+            self.tensor.grad = self.grad
+        if self.grad is not None and self.grad_value is not None:
+            self.grad.data.copy_(self.grad_value)
+
+
+@dataclass
+class _State:
+    """A module's own buffers and mode."""
+
+    module: nn.Module
+    buffers: dict[str, Tensor | None]
+    values: dict[str, Tensor]
+    training: bool
+
+    @classmethod
+    def of(cls, module: nn.Module) -> _State:
+        buffers = dict(module._buffers)  # noqa: SLF001  (where a module keeps them)
+        values = {name: buffer.detach().clone() for name, buffer in buffers.items() if buffer is not None}
+        return cls(module, buffers, values, module.training)
+
+    def put_back(self) -> None:
+        own = self.module._buffers  # noqa: SLF001
+        own.clear()
+        own.update(self.buffers)
+        for name, value in self.values.items():
+            own[name].data.copy_(value)  # type: ignore[union-attr]
+        self.module.training = self.training
+
+
+class Undisturbed:
+    """Within it, losses may be evaluated with other values of the shared parameters; at its end all is as before.
+
+    Put back, bit for bit, also when something raises: the shared parameters, every parameter in the losses' graph, the
+    buffers, parameters and train/eval modes of every module that is called, gradients, and the states of torch's, CUDA's,
+    Python's and NumPy's random number generators. Modules are recognized when they are called; one that is changed
+    before its first call (``model.eval()`` in the closure) has to be named in ``models``. State that is neither
+    parameter nor buffer (a Python counter) is out of reach.
+
+    Args:
+        shared: The shared parameters.
+        others: More parameters to keep.
+        models: Modules to keep with all their parts.
+    """
+
+    def __init__(self, shared: Sequence[Tensor], others: Iterable[Tensor], models: Iterable[nn.Module]) -> None:
+        self._shared = shared
+        self._parameters: dict[int, _Kept] = {}
+        self._modules: dict[int, _State] = {}
+        self._present: dict[int, Tensor] = {}  # what the shared parameters were given, where it is not their own
+        for parameter in (*shared, *others):
+            self._keep(parameter)
+        for model in models:
+            for module in model.modules():
+                self._meet(module, None)
+        self._generators = _generators()
+
+    def _keep(self, parameter: Tensor) -> None:
+        if id(parameter) not in self._parameters:
+            self._parameters[id(parameter)] = _Kept.of(parameter)
+
+    def _meet(self, module: nn.Module, _: object) -> None:
+        if id(module) not in self._modules:
+            self._modules[id(module)] = _State.of(module)
+            for parameter in module._parameters.values():  # noqa: SLF001
+                if parameter is not None:
+                    self._keep(parameter)
+
+    def __enter__(self) -> Undisturbed:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for kept in self._parameters.values():
+            kept.put_back()
+        for state in self._modules.values():
+            state.put_back()
+        self._generators()
+
+    def place(self, values: Sequence[Tensor] | None) -> None:
+        """Gives the shared parameters other values, or their own (``None``)."""
+        for index, parameter in enumerate(self._shared):
+            kept = self._parameters[id(parameter)]
+            kept.storage.copy_(kept.value if values is None else values[index])
+            if values is None:
+                self._present.pop(id(parameter), None)
+            else:
+                self._present[id(parameter)] = values[index].to(kept.value.dtype)
+
+    def evaluate(self, losses: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+        """Calls the closure with buffers and random numbers as they were at first, without a graph.
+
+        Raises:
+            ValueError: if the closure changes a parameter, or steps an optimizer.
+        """
+        for state in self._modules.values():
+            state.put_back()
+        self._generators()
+        torch.clear_autocast_cache()  # low-precision copies of parameters elsewhere
+        hooks = [register_module_forward_pre_hook(self._meet), register_optimizer_step_pre_hook(_refuse)]
+        try:
+            with torch.no_grad():
+                found = losses()
+        finally:
+            torch.clear_autocast_cache()
+            for hook in hooks:
+                hook.remove()
+        for kept in self._parameters.values():
+            expected = self._present.get(id(kept.tensor), kept.value)
+            if kept.tensor.shape != expected.shape or not _same(kept.tensor.detach(), expected):
+                raise ValueError(
+                    f"reevaluate changed {self._name(kept.tensor)}, expected a closure that only computes losses: "
+                    "everything was put back"
+                )
+        return found
+
+    def _name(self, parameter: Tensor) -> str:
+        for state in self._modules.values():
+            for name, own in state.module._parameters.items():  # noqa: SLF001
+                if own is parameter:
+                    return f"the parameter {name!r} {list(parameter.shape)} of a {type(state.module).__name__}"
+        return f"a parameter of shape {list(parameter.shape)}"
+
+
+def _refuse(optimizer: Optimizer, *_: object) -> None:
+    raise ValueError(
+        f"reevaluate steps an optimizer ({type(optimizer).__name__}), expected a closure that only computes losses: "
+        "everything was put back"
+    )
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return torch.equal(a, b) or bool(((a == b) | (a.isnan() & b.isnan())).all())
+
+
+def _generators() -> Callable[[], None]:
+    """Reads the random number generators' states; what is returned writes them back."""
+    cpu, python, numpy = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
+    cuda: Any = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
+
+    def put_back() -> None:
+        torch.set_rng_state(cpu)
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
+
+    return put_back
