@@ -160,7 +160,7 @@ class Affinity:
         if not affinities:
             raise ValueError("affinities is empty, expected at least one Affinity")
         first = affinities[0]
-        same = [first._like(other) for other in affinities]
+        same = [_aligned(other, first) for other in affinities]
         stack = np.stack([other.values for other in same])
         known = np.isfinite(stack)
         n = known.sum(axis=0)
@@ -177,13 +177,6 @@ class Affinity:
         steps = sum(other.steps for other in same)
         return cls(mean, first.tasks, steps, error, counts, first.method, phases, first.about)  # type: ignore[arg-type]
 
-    def _like(self, other: Affinity) -> Affinity:
-        if sorted(other.tasks) != sorted(self.tasks):
-            raise ValueError(
-                f"affinities are of tasks {sorted(self.tasks)} and {sorted(other.tasks)}, expected the same"
-            )
-        return other if other.tasks == self.tasks else other.select(self.tasks)
-
     def spearman(self, other: Affinity) -> float:
         """Rank correlation with another matrix of the same tasks, over the off-diagonal entries that both have.
 
@@ -192,7 +185,7 @@ class Affinity:
         """
         from scipy.stats import spearmanr  # noqa: PLC0415  (slow to load; only needed here)
 
-        theirs = self._like(other).values
+        theirs = _aligned(other, self).values
         use = ~np.eye(len(self.tasks), dtype=bool) & np.isfinite(self.values) & np.isfinite(theirs)
         if use.sum() < 3:
             raise ValueError(f"{int(use.sum())} common entries, expected at least 3 for a rank correlation")
@@ -247,6 +240,14 @@ class Affinity:
         return self.to_svg()
 
 
+def _aligned(affinity: Affinity, like: Affinity) -> Affinity:
+    if sorted(affinity.tasks) != sorted(like.tasks):
+        raise ValueError(
+            f"affinities are of tasks {sorted(like.tasks)} and {sorted(affinity.tasks)}, expected the same"
+        )
+    return affinity if affinity.tasks == like.tasks else affinity.select(like.tasks)
+
+
 def _names(tasks: object) -> tuple[str, ...]:
     if isinstance(tasks, str) or not hasattr(tasks, "__iter__"):
         raise TypeError(f"tasks={tasks!r}, expected a sequence of names")
@@ -263,6 +264,7 @@ def _square(matrix: ArrayLike, tasks: tuple[str, ...], what: str) -> Matrix:
     array = np.array(matrix, dtype=np.float64)
     if array.shape != (len(tasks), len(tasks)) or not tasks:
         raise ValueError(
-            f"affinity {what} have shape {list(array.shape)}, expected [{len(tasks)}, {len(tasks)}] for tasks {list(tasks)}"
+            f"affinity {what} have shape {list(array.shape)}, expected [{len(tasks)}, {len(tasks)}] for tasks "
+            f"{list(tasks)}"
         )
     return array

@@ -207,14 +207,14 @@ def preconditioners(parameters: Sequence[Tensor], optimizer: Optimizer) -> list[
 def _preconditioner(parameter: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor | None:
     eps = float(group.get("eps", 0.0))
     if "exp_avg_sq" in state and "step" in state and state["exp_avg_sq"].shape == parameter.shape:
-        second = state.get("max_exp_avg_sq", state["exp_avg_sq"])
-        correction = 1.0 - float(group["betas"][1]) ** float(state["step"])
+        second: Tensor = state.get("max_exp_avg_sq", state["exp_avg_sq"])
+        correction: float = 1.0 - float(group["betas"][1]) ** float(state["step"])
         return 1.0 / ((second / correction).sqrt() + eps)
     if "square_avg" in state and "step" in state:
-        second = state["square_avg"]
+        square: Tensor = state["square_avg"]
         if "grad_avg" in state:  # centred
-            second = second - state["grad_avg"] ** 2
-        return 1.0 / (second.sqrt() + eps)
+            square = square - state["grad_avg"] ** 2
+        return 1.0 / (square.sqrt() + eps)
     return None
 
 
@@ -223,6 +223,6 @@ def _check_holds(optimizer: Optimizer, parameters: Sequence[Tensor]) -> None:
     missing = [p for p in parameters if id(p) not in held]
     if missing:
         raise ValueError(
-            f"a shared parameter of shape {list(missing[0].shape)} is not among the optimizer's, expected the optimizer "
-            "that trains all shared parameters"
+            f"a shared parameter of shape {list(missing[0].shape)} is not among the optimizer's, expected the "
+            "optimizer that trains all shared parameters"
         )

@@ -99,8 +99,8 @@ def _sketched(gradients: SharedGradients, rule: Displacement, sketch: CountSketc
         lowered.append(float(one.products_with(step)))
     matrix = torch.stack(rows)
     gram, fall = matrix @ matrix.T, torch.stack(steps) @ matrix.T
-    gram.diagonal().copy_(torch.tensor(squares))
-    fall.diagonal().copy_(torch.tensor(lowered))
+    gram.diagonal().copy_(torch.tensor(squares, dtype=torch.float64))
+    fall.diagonal().copy_(torch.tensor(lowered, dtype=torch.float64))
     return gram, fall
 
 
@@ -109,5 +109,5 @@ def _scaled(row: Row, rule: Diagonal) -> Row:
 
 
 def _fall(row: Row, shared: Sequence[Tensor], rule: Displacement) -> Row:
-    """theta - theta_i."""
+    """How far down the step goes: theta - theta_i."""
     return [before.detach() - after for before, after in zip(shared, rule.moved(row), strict=True)]

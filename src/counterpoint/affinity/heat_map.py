@@ -36,10 +36,13 @@ def heat_map(values: NDArray[np.float64], tasks: Sequence[str]) -> str:
     side = _CELL * len(tasks)
     width, height = left + side + 12, top + side + 12
     unit = "" if exponent == 0 else f", in units of 10{_superscript(exponent)}"
-    parts = [
+    head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'style="max-width: 100%; height: auto" font-family="system-ui, sans-serif" font-size="{_FONT}" role="img" '
-        f'aria-label="Affinity between tasks">',
+        f'aria-label="Affinity between tasks">'
+    )
+    parts = [
+        head,
         f'<text x="{left}" y="14" fill="#555">column: the task affected{unit}</text>',
         f'<text transform="translate(12 {top + side}) rotate(-90)" fill="#555">row: the task that steps</text>',
     ]
@@ -51,7 +54,8 @@ def heat_map(values: NDArray[np.float64], tasks: Sequence[str]) -> str:
     for i, row in enumerate(values.tolist()):
         for j, value in enumerate(row):
             what = f"{escape(tasks[i])} → {escape(tasks[j])}: {'not measured' if math.isnan(value) else f'{value:.4g}'}"
-            parts.append(_cell(left + j * _CELL, top + i * _CELL, value, what, largest, exponent))
+            parts.append(f'<g transform="translate({left + j * _CELL} {top + i * _CELL})"><title>{what}</title>')
+            parts.append(f"{_cell(value, largest, exponent)}</g>")
     return "".join([*parts, "</svg>"])
 
 
@@ -66,19 +70,18 @@ def _scale(values: NDArray[np.float64]) -> tuple[float, int]:
     return largest, 0 if -2 < exponent < 2 else exponent
 
 
-def _cell(x: int, y: int, value: float, what: str, largest: float, exponent: int) -> str:
+def _cell(value: float, largest: float, exponent: int) -> str:
+    size = f'width="{_CELL - 1}" height="{_CELL - 1}"'
     if math.isnan(value):
-        box = f'<rect x="{x}" y="{y}" width="{_CELL - 1}" height="{_CELL - 1}" fill="none" stroke="#ddd"/>'
-        return f"<g><title>{what}</title>{box}</g>"
+        return f'<rect {size} fill="none" stroke="#ddd"/>'
     share = max(-1.0, min(1.0, value / largest))
     end = _HELPS if share > 0 else _HURTS
-    colour = [round(n + (e - n) * abs(share)) for n, e in zip(_NEUTRAL, end, strict=True)]
+    red, green, blue = (round(n + (e - n) * abs(share)) for n, e in zip(_NEUTRAL, end, strict=True))
     ink = "#fff" if abs(share) > 0.55 else "#222"
     number = value / 10.0**exponent
     text = f"{number:.2f}" if abs(number) < 9.995 else f"{number:.0f}"
-    box = f'<rect x="{x}" y="{y}" width="{_CELL - 1}" height="{_CELL - 1}" fill="rgb({colour[0]},{colour[1]},{colour[2]})"/>'
-    label = f'<text x="{x + _CELL // 2}" y="{y + _CELL // 2 + 4}" text-anchor="middle" fill="{ink}">{text}</text>'
-    return f"<g><title>{what}</title>{box}{label}</g>"
+    box = f'<rect {size} fill="rgb({red},{green},{blue})"/>'
+    return f'{box}<text x="{_CELL // 2}" y="{_CELL // 2 + 4}" text-anchor="middle" fill="{ink}">{text}</text>'
 
 
 def _superscript(number: int) -> str:

@@ -124,7 +124,7 @@ def lookahead(
 
 
 def features(counts: Mapping[str, int], values: Matrix, record: StepRecord, lr: float) -> Measured:
-    """lr <g_i, g_j> / L_j with gradients with respect to the features."""
+    """First order, lr <g_i, g_j> / L_j, with gradients with respect to the features."""
     at = [record.tasks.index(task) for task in counts]
     gram = record.gram.detach().to("cpu", torch.float64)[at][:, at]
     with np.errstate(all="ignore"):
@@ -136,7 +136,8 @@ def cosines(gram: Tensor) -> Matrix:
     products_ = gram.numpy()
     norms = np.sqrt(np.maximum(products_.diagonal(), 0.0))
     with np.errstate(all="ignore"):
-        return np.clip(products_ / norms[:, None] / norms[None, :], -1.0, 1.0)
+        matrix: Matrix = np.clip(products_ / norms[:, None] / norms[None, :], -1.0, 1.0)
+    return matrix
 
 
 @contextlib.contextmanager

@@ -57,11 +57,11 @@ class AffinityMeter:
         tasks: Names of the tasks.
         method: See above.
         every: Measures every n-th call of :meth:`step`, the first one included.
-        rule: How a task steps. ``"sgd"``: by its gradient times the learning rate. ``"preconditioned"``: by its gradient
-            times the learning rate over the root of the optimizer's second moments (plus eps), as Adam would scale it;
-            nothing is measured before the optimizer's first step. ``"optimizer"``: by the optimizer's own next step, had
-            it only this gradient: momentum, weight decay, moments, all of it, so that parts of what is measured are due
-            to the past.
+        rule: How a task steps. ``"sgd"``: by its gradient times the learning rate. ``"preconditioned"``: by its
+            gradient times the learning rate over the root of the optimizer's second moments (plus eps), as Adam would
+            scale it; nothing is measured before the optimizer's first step. ``"optimizer"``: by the optimizer's own
+            next step, had it only this gradient: momentum, weight decay, moments, all of it, so that parts of what is
+            measured are due to the past.
         per_lr: Divides by the learning rate, as the published code does.
         baseline: For ``"lookahead"``: ``"reevaluate"`` computes the losses before the step like those after it, with
             the same random numbers; ``"given"`` takes the losses that were handed over, which saves one of T + 1

@@ -64,7 +64,8 @@ class CountSketch:
         if buckets is None:
             return torch.zeros(self.size, dtype=torch.float64)
         plus, minus = buckets.to("cpu", torch.float64).view(2, self.size)
-        return plus - minus
+        difference: Tensor = plus - minus
+        return difference
 
     def _placed(self, like: Sequence[Tensor | None]) -> list[Tensor]:
         """For each coordinate a bucket among 2d: those of the second half are the first half's with a minus."""

@@ -56,13 +56,9 @@ def from_document(document: dict[str, Any], path: str | Path) -> Affinity:
             "it with the version of counterpoint that wrote it"
         )
     try:
-        common = {"tasks": tuple(document["tasks"]), "method": str(document.get("method", ""))}
-        about = document.get("about", {})
-        phases = {
-            name: Affinity(**_matrices(phase), **common, about=about)
-            for name, phase in document.get("phases", {}).items()
-        }
-        return Affinity(**_matrices(document), **common, phases=phases, about=about)
+        common: dict[str, Any] = {name: document[name] for name in ("tasks", "method", "about")}
+        phases = {name: Affinity(**_matrices(phase), **common) for name, phase in document["phases"].items()}
+        return Affinity(**_matrices(document), **common, phases=phases)
     except KeyError as error:
         raise ValueError(f"'{path}' has no {error}, expected what Affinity.save writes") from None
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
@@ -74,8 +70,8 @@ def _matrices(document: dict[str, Any]) -> dict[str, Any]:
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
         raise ValueError(f"steps is {steps!r}, expected a number of steps")
     values = _rows(document["values"])
-    error = _rows(document["standard_error"]) if "standard_error" in document else None
-    return {"steps": steps, "values": values, "standard_error": error, "counts": document.get("counts")}
+    error = _rows(document["standard_error"])
+    return {"steps": steps, "values": values, "standard_error": error, "counts": document["counts"]}
 
 
 def _rows(rows: list[list[float | None]]) -> list[list[float]]:
@@ -97,7 +93,8 @@ def read_document(path: str | Path) -> dict[str, Any]:
     except ValueError:  # JSON and UTF-8 errors are ValueErrors
         raise ValueError(f"'{path}' is not JSON, expected a file that Affinity.save wrote") from None
     if not isinstance(document, dict):
-        raise ValueError(f"'{path}' holds a {type(document).__name__}, expected a file that Affinity.save wrote")
+        what = type(document).__name__
+        raise ValueError(f"'{path}' holds a {what}, expected a file that Affinity.save wrote")  # noqa: TRY004  (a file)
     return document
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -74,8 +74,8 @@ class Undisturbed:
     """Within it, losses may be evaluated with other values of the shared parameters; at its end all is as before.
 
     Put back, bit for bit, also when something raises: the shared parameters, every parameter in the losses' graph, the
-    buffers, parameters and train/eval modes of every module that is called, gradients, and the states of torch's, CUDA's,
-    Python's and NumPy's random number generators. Modules are recognized when they are called; one that is changed
+    buffers, parameters and train/eval modes of every module that is called, gradients, and the states of the random
+    number generators of torch, CUDA, Python and NumPy. Modules are recognized when they are called; one that is changed
     before its first call (``model.eval()`` in the closure) has to be named in ``models``. State that is neither
     parameter nor buffer (a Python counter) is out of reach.
 
@@ -108,7 +108,7 @@ class Undisturbed:
                 if parameter is not None:
                     self._keep(parameter)
 
-    def __enter__(self) -> Undisturbed:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -179,7 +179,9 @@ def _same(a: Tensor, b: Tensor) -> bool:
 def _generators() -> Callable[[], None]:
     """Reads the random number generators' states; what is returned writes them back."""
     cpu, python, numpy = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
-    cuda: Any = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    cuda: Any = None
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        cuda = torch.cuda.get_rng_state_all()
 
     def put_back() -> None:
         torch.set_rng_state(cpu)
