@@ -33,6 +33,9 @@ class Found:
 class Oracle(Protocol):
     """Answers what column generation asks: which sets are worth more than a threshold?"""
 
+    effort: int
+    """Sets, or sets of sets, looked at for the last answer."""
+
     def above(self, prices: Array, threshold: float, at_most: int, expired: Callable[[], bool]) -> Found:
         """Sets [N, T] with ``problem.worth(set, prices) > threshold``."""
         ...
@@ -56,6 +59,7 @@ class Enumeration:
         self._members = np.concatenate(members)
         self._scores = np.concatenate(tables)
         self._problem = problem
+        self.effort = len(self._scores)
 
     def above(self, prices: Array, threshold: float, at_most: int, expired: Callable[[], bool]) -> Found:
         """One pass over the table, which is quick enough to need no look at the clock."""

@@ -9,20 +9,24 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from counterpoint.grouping.affinities import read_affinity
+from counterpoint.grouping.branching import Branching
 from counterpoint.grouping.enumeration import Enumeration
 from counterpoint.grouping.feasible import first_grouping
 from counterpoint.grouping.options import checked_limit, checked_problem
 from counterpoint.grouping.problem import TOLERANCE
 from counterpoint.grouping.result import Grouping, Network, Progress
 from counterpoint.grouping.selection import select
-from counterpoint.grouping.solve import Search, clock, solve
+from counterpoint.grouping.solve import solve
+from counterpoint.grouping.state import Search, clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from counterpoint.grouping.enumeration import Oracle
     from counterpoint.grouping.problem import Array, Ints, Problem
-    from counterpoint.grouping.solve import Stage
+    from counterpoint.grouping.state import Stage
+
+# Up to so many tasks a table of all sets is made: 2^20 rows of 20 numbers take 170 MB.
+_ENUMERATED = 20
 
 
 def group_tasks(
@@ -104,13 +108,9 @@ def group_tasks(
         raise RuntimeError("the first grouping does not serve every task")
     teller = _Teller(problem, passed, progress)
     search = Search(problem, first, expired, remaining, teller.tell)
-    solve(search, oracle_for(problem))
+    few = problem.size <= _ENUMERATED
+    solve(search, Enumeration(problem) if few else Branching(problem), easy=few)
     return _result(search, names, values, cost or 0.0, passed())
-
-
-def oracle_for(problem: Problem) -> Oracle:
-    """The quicker of the exact searches."""
-    return Enumeration(problem)
 
 
 class _Teller:

@@ -79,6 +79,25 @@ class Columns:
             -result.eqlin.marginals, max(0.0, float(-result.ineqlin.marginals[0])), result.x[:count], -float(result.fun)
         )
 
+    def central(self, center: Array, value: float, seconds: float) -> Prices | None:
+        """Of all prices that prove ``value``, those closest to ``center`` [n] in absolute terms."""
+        n, count = len(center), len(self.values)
+        # Variables: what the prices are above the center, what they are below it, what a network is worth.
+        served = csr_array(self.served.astype(float))
+        enough = hstack((-served, served, csr_array(-np.ones((count, 1)))))
+        total = np.concatenate((np.ones(n), -np.ones(n), [self._problem.networks]))[None]
+        result = linprog(
+            np.append(np.ones(2 * n), 0.0),
+            A_ub=vstack((enough, csr_array(total))).tocsc(),
+            b_ub=np.append(served @ center - self.values, value - center.sum()),
+            method="highs",
+            options={"time_limit": max(seconds, 0.01), "primal_feasibility_tolerance": 1e-10},
+        )
+        if result.x is None or result.status != 0:
+            return None
+        prices = center + result.x[:n] - result.x[n : 2 * n]
+        return Prices(prices, max(0.0, float(result.x[-1])), np.zeros(count), value)
+
 
 def best_of(
     problem: Problem, members: Mask, seconds: float, usable: Mask | None = None

@@ -1,0 +1,70 @@
+"""Column generation by local search: quick, and good, but without proof."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from counterpoint.grouping.pricing import climb
+from counterpoint.grouping.selection import improve, select
+
+if TYPE_CHECKING:
+    from counterpoint.grouping.master import Prices
+    from counterpoint.grouping.problem import Mask
+    from counterpoint.grouping.state import Search
+
+_RANDOM_STARTS = 32
+
+
+def slack_of(search: Search) -> float:
+    """A set has to be worth this much more than the toll to count: less does not move the bound."""
+    return 0.1 * search.problem.tolerance / search.problem.networks
+
+
+def generate(search: Search, rng: np.random.Generator) -> Prices | None:
+    """Adds columns until local search finds none that is missing; ``None`` if time ran out before."""
+    while not search.expired():
+        prices = search.columns.prices(search.remaining())
+        if prices is None:
+            return None
+        search.rounds += 1
+        _round_off(search, prices)
+        search.report(search, "columns")
+        if not climb_and_add(search, prices, rng):
+            return prices
+    return None
+
+
+def climb_and_add(search: Search, prices: Prices, rng: np.random.Generator) -> int:
+    """Adds the sets that local search finds worth more than the toll at these prices; how many were new."""
+    problem = search.problem
+    found = climb(problem, _starts(search, prices, rng), prices.of_tasks, search.expired)
+    toll = prices.of_networks + problem.cost + slack_of(search)
+    return search.add(found[problem.worth(found, prices.of_tasks) > toll], prices.of_tasks)
+
+
+def _starts(search: Search, prices: Prices, rng: np.random.Generator) -> Mask:
+    """The columns in use, a promising pair for every task, and some drawn ones."""
+    problem = search.problem
+    size = problem.size
+    gains = np.zeros((size, size))  # what each task of a pair scores above its price
+    gains[:, problem.serve] = np.maximum(problem.values[:, problem.serve] - prices.of_tasks, 0.0)
+    both = gains + gains.T
+    both[problem.apart] = -np.inf
+    np.fill_diagonal(both, -np.inf)
+    pairs = np.eye(size, dtype=bool)
+    if size > 1:
+        pairs[np.arange(size), both.argmax(axis=1)] = True
+    drawn = rng.random((_RANDOM_STARTS, size)) < rng.uniform(0.05, 0.4, (_RANDOM_STARTS, 1))
+    used = search.columns.members[: len(prices.weights)][prices.weights > 1e-9]
+    return np.unique(np.concatenate((pairs, used, drawn)), axis=0)
+
+
+def _round_off(search: Search, prices: Prices) -> None:
+    """A selection from the linear program: the best where its solution is integral."""
+    members = search.columns.members[: len(prices.weights)]
+    order = np.argsort(-prices.weights, kind="stable")[: search.problem.networks]
+    selection = select(search.problem, members[order])
+    if selection is not None and selection.value > search.best.value:
+        search.consider(improve(search.problem, selection, search.expired))
