@@ -31,12 +31,14 @@ class Plot:
         alt: What a reader who cannot see it should know.
         json: Plotly's description, safe inside a ``<script>`` element.
         height: Height on the page in pixels.
+        min_width: Below this width in pixels the page scrolls it sideways instead of squeezing it.
     """
 
     title: str
     alt: str
     json: str
     height: int = 230
+    min_width: int = 0
 
 
 def literal(name: str) -> str:
@@ -65,7 +67,7 @@ def lines(
         y_range: Its ends, so that neighbouring plots can share them.
         zero_line: Whether zero is a landmark.
     """
-    figure = _figure()
+    figure = blank()
     for method, data in curves:
         if data.seeds > 1:
             band = {"x": data.steps, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
@@ -80,7 +82,7 @@ def lines(
         )
     last = max((data.steps[-1] for _, data in curves), default=1.0)
     figure.update_xaxes(title_text="training step", range=[0, last * 1.01], hoverformat=",.0f")
-    figure.update_yaxes(title_text=literal(_short(y_title, 30)), range=list(y_range), zeroline=zero_line)
+    figure.update_yaxes(title_text=literal(short(y_title, 30)), range=list(y_range), zeroline=zero_line)
     ends = "; ".join(f"{method.label} {data.mean[-1]:.3g}" for method, data in curves)
     return Plot(title, f"{title}: {y_title} over training steps. At the end: {ends}.", figure.to_json())
 
@@ -100,7 +102,7 @@ def changes(comparisons: Sequence[Comparison], per_seed: dict[str, list[float]])
         comparisons: Methods compared with single-task training, each with an estimate.
         per_seed: Delta-m of every seed, by method key.
     """
-    figure = _figure()
+    figure = blank()
     shown: list[float] = [0.0]
     for row, comparison in enumerate(comparisons):
         method, estimate = comparison.method, comparison.estimate
@@ -141,7 +143,7 @@ def changes(comparisons: Sequence[Comparison], per_seed: dict[str, list[float]])
     )
     figure.update_yaxes(
         tickvals=list(range(len(comparisons))),
-        ticktext=[literal(_short(comparison.method.label)) for comparison in comparisons],
+        ticktext=[literal(short(comparison.method.label)) for comparison in comparisons],
         range=[len(comparisons) - 0.4, -0.5],
         showgrid=False,
         automargin=True,
@@ -165,8 +167,8 @@ def heatmap(title: str, tasks: Sequence[str], values: Sequence[Sequence[float | 
         values: [T, T], None on the diagonal.
         limit: The largest magnitude, shared by neighbouring plots.
     """
-    figure = _figure()
-    names = [literal(_short(task)) for task in tasks]
+    figure = blank()
+    names = [literal(short(task)) for task in tasks]
     places = list(range(len(tasks)))
     bar = {"title": {"text": "cosine", "font": {"size": 11}}, "tickfont": {"size": 10}}
     figure.add_heatmap(
@@ -205,7 +207,8 @@ def heatmap(title: str, tasks: Sequence[str], values: Sequence[Sequence[float | 
     return Plot(title, alt, figure.to_json(), 130 + 20 * len(tasks))
 
 
-def _figure() -> Any:  # plotly is untyped
+def blank() -> Any:  # plotly is untyped
+    """An empty figure with the page's fonts, colours and margins, for traces to be added to."""
     axis = {
         "gridcolor": GRID,
         "zerolinecolor": "#8d9299",
@@ -231,5 +234,11 @@ def _figure() -> Any:  # plotly is untyped
     )
 
 
-def _short(name: str, length: int = 18) -> str:
+def short(name: str, length: int = 18) -> str:
+    """A name that fits beside an axis.
+
+    Example:
+        >>> short("a name that goes on and on")
+        'a name that goes …'
+    """
     return name if len(name) <= length else name[: length - 1] + "…"

@@ -65,11 +65,12 @@ class ResultsTable:
     costs: list[Row]
 
 
-def results_table(scores: pd.DataFrame) -> ResultsTable:
+def results_table(scores: pd.DataFrame, methods: list[Method] | None = None) -> ResultsTable:
     """The results table: a row a task, a column a method, and rows for Delta-m and costs.
 
     Args:
         scores: ``Results.scores``.
+        methods: The methods to show, in this order; all by default.
 
     Example:
         >>> import pandas as pd
@@ -79,7 +80,7 @@ def results_table(scores: pd.DataFrame) -> ResultsTable:
         >>> results_table(pd.DataFrame(rows, columns=columns)).tasks[0].cells[0]
         Cell(value='0.8500', spread='± 0.0707', note='')
     """
-    methods = methods_of(scores)
+    methods = methods_of(scores) if methods is None else methods
     others = [method for method in methods if method.key != BASELINE]
     compared = len(methods) > len(others) > 0
     return ResultsTable(
@@ -135,7 +136,7 @@ def _delta_row(scores: pd.DataFrame, methods: list[Method]) -> Row:
 
 
 def _cost_rows(scores: pd.DataFrame, methods: list[Method]) -> list[Row]:
-    runs = scores.drop_duplicates("run")
+    runs = scores.drop_duplicates(["method", "run"])  # methods may share a run: groupings share networks
     seconds, models, parameters = [], [], []
     for method in methods:
         by_seed = runs[runs["method"] == method.key].groupby("seed")

@@ -68,15 +68,24 @@ def compare(scores: pd.DataFrame, method: Method, reference: str = BASELINE) -> 
     if not common:
         return Comparison(method, Outcome.UNPAIRED, None, 0)
     estimate = Estimate.of(list(delta_m(scores, method.key, reference).values()))
-    if not math.isfinite(estimate.mean):
-        return Comparison(method, Outcome.UNDEFINED, None, tasks)
-    if estimate.seeds < 2:
-        outcome = Outcome.ONE_SEED
-    elif not estimate.excludes_zero:
-        outcome = Outcome.NO_DIFFERENCE
-    else:
-        outcome = Outcome.BETTER if estimate.mean > 0 else Outcome.WORSE
-    return Comparison(method, outcome, estimate, tasks)
+    outcome = judge(estimate)
+    return Comparison(method, outcome, None if outcome is Outcome.UNDEFINED else estimate, tasks)
+
+
+def judge(change: Estimate) -> Outcome:
+    """What the 95 % interval of a change supports, where a positive change is better.
+
+    Example:
+        >>> [judge(Estimate.of(seeds)).name for seeds in ([1.0, 1.1, 0.9], [1.0, -1.1, 0.9], [9.0])]
+        ['BETTER', 'NO_DIFFERENCE', 'ONE_SEED']
+    """
+    if not math.isfinite(change.mean):
+        return Outcome.UNDEFINED
+    if change.seeds < 2:
+        return Outcome.ONE_SEED
+    if not change.excludes_zero:
+        return Outcome.NO_DIFFERENCE
+    return Outcome.BETTER if change.mean > 0 else Outcome.WORSE
 
 
 def verdict(scores: pd.DataFrame) -> tuple[str, str]:
