@@ -9,6 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from counterpoint.affinity import Affinity
+from counterpoint.grouping import Network
+from counterpoint.study.group_results import NETWORKS, Candidate, GroupResults, run_id
 from counterpoint.study.results import EXAMPLES, HISTORY, SCORES, Results
 
 LABELS = {"single": "Single-task", "uniform": "Uniform", "mgda": "MGDA-UB"}
@@ -137,3 +140,109 @@ def _png(random):
 @pytest.fixture(name="fabricate", scope="session")
 def fabricate_fixture():
     return fabricate
+
+
+def fabricate_groups(
+    *,
+    tasks=14,
+    sizes=(2, 3, 4),
+    seeds=2,
+    gains=None,
+    losses=None,
+    status="optimal",
+    serves=None,
+    families=("tag", "cs", "random"),
+    by_seed=False,
+    trained=True,
+    about=None,
+):
+    """A grouping study of the given shape.
+
+    ``gains`` and ``losses`` map (family, size) or a family to percent per seed: by how much the test metric is better
+    than alone, and by how much test and validation losses are lower (a pair of lists where the two differ).
+    """
+    random = np.random.default_rng(0)
+    names = tuple(f"class {t}" for t in range(tasks)) if isinstance(tasks, int) else tuple(tasks)
+    serves = names if serves is None else tuple(serves)
+    affinity = Affinity(
+        _affinity(random, len(names)), names, 40, np.full((len(names),) * 2, 0.0004), method="first-order"
+    )
+    candidates = [
+        Candidate("single", len(serves), tuple(Network((task,), (task,)) for task in serves)),
+        Candidate("together", 1, (Network(names, serves),)),
+    ]
+    for family in families:
+        for size in sizes:
+            gap = 0.0 if status == "optimal" else 0.0005
+            score = 0.01 * (1 - 0.6**size)
+            facts = {"score": score, "bound": score + gap, "status": status, "search_seconds": 31.0 + size}
+            for replicate in range(3 if family == "random" else 1):
+                facts = facts if family != "random" else {"replicate": replicate}
+                for seed in range(seeds) if by_seed else [None]:
+                    mixed = 0 if family == "tag" else 7 * families.index(family) + replicate + 1
+                    networks = _networks(names, serves, size, 10 * mixed + (seed or 0) % 2)
+                    candidates.append(Candidate(family, size, networks, seed=seed, **facts))
+    rows = []
+    for candidate in candidates if trained else []:
+        key = (candidate.family, candidate.size)
+        own = [0.0] if candidate.family == "single" else [1.0 + 0.1 * candidate.size]
+        for seed in range(seeds) if candidate.seed is None else [candidate.seed]:
+            gain, test, validation = _gain(gains, key, own, seed), *_both(losses, key, own, seed)
+            for network in candidate.networks:
+                for task in network.tasks:
+                    t = names.index(task)
+                    noise = 0 if candidate.family == "single" else random.normal(0, 0.2)
+                    base = (0.6 + 0.02 * (t % 9)) * (1 + 0.01 * seed)
+                    rows.append(
+                        (
+                            run_id(network.tasks, seed),
+                            seed,
+                            task,
+                            "average precision",
+                            "maximize",
+                            base * (1 + (gain + (0 if gains else noise)) / 100),
+                            0.5 * base * (1 - (test + (0 if losses else noise)) / 100),
+                            base,
+                            0.5 * base * (1 - validation / 100),
+                            2.0 + 0.3 * len(network.tasks),
+                            1000 + 10 * len(network.tasks),
+                        )
+                    )
+    networks = pd.DataFrame(rows, columns=NETWORKS)
+    about = {**ABOUT, "title": "Yeast: which tasks belong together", "question": ""} if about is None else about
+    return GroupResults(networks.drop_duplicates(["run", "task"]), tuple(candidates), affinity, about)
+
+
+def _gain(given, key, own, seed):
+    values = (given or {}).get(key, (given or {}).get(key[0], own))
+    return values[seed % len(values)]
+
+
+def _both(given, key, own, seed):
+    values = (given or {}).get(key, (given or {}).get(key[0], own))
+    test, validation = values if isinstance(values, tuple) else (values, values)
+    return test[seed % len(test)], validation[seed % len(validation)]
+
+
+def _affinity(random, count):
+    block = np.arange(count) % 3
+    values = np.where(block[:, None] == block[None], 0.004, -0.001) + random.normal(0, 0.002, (count, count))
+    values[np.diag_indices(count)] = 0.05
+    return values
+
+
+def _networks(names, serves, size, mixed):
+    """Every size-th task shares a network, after mixing them if ``mixed``; a helper joins each network."""
+    order = np.random.default_rng(mixed).permutation(len(serves)) if mixed else range(len(serves))
+    networks = []
+    for n in range(size):
+        own = [task for i, task in zip(order, serves, strict=True) if i % size == n]
+        if own:
+            helper = [names[(names.index(own[0]) + 1) % len(names)]] if size > 1 else []
+            networks.append(Network(tuple(dict.fromkeys([*own, *helper])), tuple(own)))
+    return tuple(networks)
+
+
+@pytest.fixture(name="fabricate_groups", scope="session")
+def fabricate_groups_fixture():
+    return fabricate_groups

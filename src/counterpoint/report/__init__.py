@@ -1,7 +1,21 @@
 """Finished results in, one HTML page out. Imports no torch."""
 
 from counterpoint.report.document import ReportError
+from counterpoint.report.group_choice import chosen_candidate
+from counterpoint.report.group_methods import method_rows
+from counterpoint.report.group_page import render_groups, write_group_report
+from counterpoint.report.group_verdict import group_verdict
 from counterpoint.report.page import render, write_report
 from counterpoint.report.verdict import verdict
 
-__all__ = ["ReportError", "render", "verdict", "write_report"]
+__all__ = [
+    "ReportError",
+    "chosen_candidate",
+    "group_verdict",
+    "method_rows",
+    "render",
+    "render_groups",
+    "verdict",
+    "write_group_report",
+    "write_report",
+]
