@@ -1,7 +1,8 @@
 """Counterpoint: multi-task learning on PyTorch.
 
-Balance task gradients with one backward pass, and see whether sharing helped. Everything public is importable from
-here; each name is loaded when it is first used, so that ``import counterpoint`` costs nothing by itself.
+Balance task gradients with one backward pass, measure which tasks help each other, group them, and see whether sharing
+helped. Everything public is importable from here; each name is loaded when it is first used, so that
+``import counterpoint`` costs nothing by itself.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from counterpoint.affinity import Affinity, AffinityMeter
     from counterpoint.balancing import (
         MGDA,
         DiBS,
@@ -29,12 +31,14 @@ if TYPE_CHECKING:
         min_norm_point,
         weighting_names,
     )
+    from counterpoint.grouping import Grouping, Network, group_tasks
     from counterpoint.models import MultiTaskModel
     from counterpoint.tasks import Task
 
 __version__ = "0.1.0.dev0"
 
 _HOMES = {
+    "counterpoint.affinity": ("Affinity", "AffinityMeter"),
     "counterpoint.balancing": (
         "DiBS",
         "FairGrad",
@@ -54,6 +58,7 @@ _HOMES = {
         "min_norm_point",
         "weighting_names",
     ),
+    "counterpoint.grouping": ("Grouping", "Network", "group_tasks"),
     "counterpoint.models": ("MultiTaskModel",),
     "counterpoint.tasks": ("Task",),
 }
@@ -77,6 +82,11 @@ __all__ = [  # noqa: RUF022  (grouped by the question they answer)
     "as_torchjd",
     "min_norm_point",
     "MinNormPoint",
+    "AffinityMeter",
+    "Affinity",
+    "group_tasks",
+    "Grouping",
+    "Network",
     "Task",
     "MultiTaskModel",
 ]

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import platform
 import shutil
 import time
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from counterpoint import __version__
 from counterpoint.balancing import FanOut, get_weighting
 from counterpoint.data import DigitPairs
 from counterpoint.data.digit_pairs import TASKS
 from counterpoint.study.digit_pairs import LEARNING_RATE, Job, Outcome, describe, train
 from counterpoint.study.local import run_all
 from counterpoint.study.plan import Run, plan
+from counterpoint.study.provenance import machine, versions
 from counterpoint.study.results import Results, check_writable
 from counterpoint.training import FitSettings
 
@@ -129,20 +127,8 @@ class Demo:
                 "runs side by side": self.workers,
             },
             "command": command,
-            "versions": {"counterpoint": __version__}
-            | {name: version(name) for name in ("torch", "lightning", "torchmetrics", "numpy")}
-            | {"python": platform.python_version()},
-            "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
+            "versions": versions(),
+            "machine": machine(),
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(seconds, 1),
         }
-
-
-def _processor() -> str:
-    """The processor's name where the system tells it, else its architecture."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

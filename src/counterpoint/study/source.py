@@ -32,6 +32,8 @@ class Data(Protocol):
     def with_seed(self, seed: int) -> Data:
         """The same data, split by another seed."""
 
+    def __hash__(self) -> int: ...
+
 
 @dataclass(frozen=True)
 class Source:

@@ -87,6 +87,7 @@ def fit(
     settings: FitSettings,
     folder: str | Path,
     on_epoch: Callable[[float], None] | None = None,
+    *,
     callbacks: Sequence[Callback] = (),
 ) -> FitResult:
     """Trains, validates after each epoch, goes back to the best epoch's weights, and tests.

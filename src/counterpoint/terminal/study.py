@@ -1,4 +1,4 @@
-"""What a person sees in the terminal while a study runs, and at its end."""
+"""The demo study in the terminal: progress, and the table at its end."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING, Self
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from counterpoint.study.summary import BASELINE, Estimate, delta_m, task_delta
+from counterpoint.terminal.console import console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from counterpoint.study.plan import Run
-
-console = Console(highlight=False)
 
 
 class StudyProgress:

@@ -1,0 +1,190 @@
+"""The results store of a grouping study: what was measured, which groupings it led to, and how their networks did.
+
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from counterpoint.affinity.affinity import Affinity
+from counterpoint.grouping.result import Network
+from counterpoint.study.results import SCORES, ResultsError, write_atomically
+from counterpoint.study.summary import BASELINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+KIND, SCHEMA_VERSION = "grouping", 1
+
+NETWORKS = [
+    "run",
+    "seed",
+    "task",
+    "metric",
+    "direction",
+    "value",
+    "loss",
+    "validation_value",
+    "validation_loss",
+    "seconds",
+    "parameters",
+]
+FAMILIES = {
+    BASELINE: "Each task alone",
+    "together": "All together",
+    "tag": "Task affinity (TAG)",
+    "cs": "Gradient cosines (CS)",
+    "hoa": "All pairs (HOA)",
+    "random": "Random groups",
+    "optimal": "Every set trained",
+}
+
+
+def run_id(tasks: Iterable[str], seed: int) -> str:
+    """Names the training of a set of tasks with a seed; the order of the tasks does not matter."""
+    return json.dumps([*sorted(tasks), seed], ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One grouping that a method proposed.
+
+    Attributes:
+        family: What proposed it: a key of ``FAMILIES``.
+        size: How many networks it was allowed.
+        networks: The networks.
+        seed: The seed that it is for; ``None`` if one grouping serves all seeds.
+        replicate: Number of the draw, for random groups.
+        score: Mean predicted score of the served tasks, ``None`` where nothing was predicted.
+        bound: No grouping of this size scores more.
+        status: ``"optimal"`` or ``"feasible"``, of the search for this grouping.
+        search_seconds: Trainings for one seed that had to precede it and are not of its own networks, and the search.
+    """
+
+    family: str
+    size: int
+    networks: tuple[Network, ...]
+    seed: int | None = None
+    replicate: int = 0
+    score: float | None = None
+    bound: float | None = None
+    status: str = "optimal"
+    search_seconds: float = 0.0
+
+    @property
+    def method(self) -> str:
+        """Key of the method: its family, number of networks, and draw."""
+        if self.family in {BASELINE, "together"}:
+            return self.family
+        return f"{self.family}-{self.size}" + (f".{self.replicate}" if self.family == "random" else "")
+
+    @property
+    def label(self) -> str:
+        """The method's name for people."""
+        if self.family in {BASELINE, "together"}:
+            return FAMILIES[self.family]
+        draw = f", draw {self.replicate + 1}" if self.family == "random" else ""
+        return f"{FAMILIES[self.family]}, {self.size}{draw}"
+
+
+@dataclass(frozen=True, eq=False)
+class GroupResults:
+    """Everything a finished grouping study measured.
+
+    Attributes:
+        networks: One row per trained network and task: ``run`` (see :func:`run_id`), ``seed``, ``task``, ``metric``,
+            ``direction``, test ``value`` and ``loss`` and the same on validation rows at the best checkpoint,
+            ``seconds`` and ``parameters`` of the network.
+        candidates: The groupings.
+        affinity: Mean over the seeds of the measured affinities, or the given one.
+        about: The study's facts: title, data, settings, command, versions, machine, start, seconds.
+    """
+
+    networks: pd.DataFrame
+    candidates: tuple[Candidate, ...]
+    affinity: Affinity
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds with trained networks."""
+        return sorted(int(seed) for seed in self.networks["seed"].unique())
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Test results by method, as in ``Results.scores``: each task from the network that serves it.
+
+        Methods with a network that was not trained are left out.
+        """
+        by_key = {(str(row["run"]), str(row["task"])): row for row in self.networks.to_dict("records")}
+        rows = [
+            {**by_key[run_id(network.tasks, seed), task], "method": candidate.method, "label": candidate.label}
+            for candidate in self.candidates
+            for seed in (self.seeds if candidate.seed is None else [candidate.seed])
+            for network in candidate.networks
+            for task in network.serves
+            if (run_id(network.tasks, seed), task) in by_key
+        ]
+        return pd.DataFrame(rows, columns=[*SCORES, "validation_value", "validation_loss"])
+
+    def save(self, folder: str | Path) -> None:
+        """Writes a Parquet table and JSON files, each completely or not at all.
+
+        Raises:
+            ResultsError: if the folder cannot be written.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / "networks.parquet", lambda p: self.networks.to_parquet(p, index=False))
+            self.affinity.save(folder / "affinity.json")
+            candidates = [asdict(candidate) for candidate in self.candidates]
+            about = {"kind": KIND, "schema_version": SCHEMA_VERSION, **self.about, "candidates": candidates}
+            text = json.dumps(about, indent=1, ensure_ascii=False)
+            write_atomically(folder / "study.json", lambda p: p.write_text(text, encoding="utf-8"))
+        except OSError as error:
+            raise ResultsError(f"cannot write results to '{folder}': {error.strerror}; choose another folder") from None
+
+    @classmethod
+    def load(cls, folder: str | Path) -> GroupResults:
+        """Reads what :meth:`save` wrote.
+
+        Raises:
+            ResultsError: if the folder holds no results, or results of another schema.
+        """
+        folder = Path(folder)
+        try:
+            about = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+            schema = about.pop("kind", None), about.pop("schema_version", None)
+            candidates = tuple(_candidate(row) for row in about.pop("candidates"))
+            networks = pd.read_parquet(folder / "networks.parquet")
+            affinity = Affinity.load(folder / "affinity.json")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ResultsError(
+                f"'{folder}' holds no finished grouping ({error}); run the study into it first"
+            ) from None
+        if schema != (KIND, SCHEMA_VERSION):
+            raise ResultsError(f"'{folder}' holds no grouping of schema {SCHEMA_VERSION}; run the study again")
+        if missing := [column for column in NETWORKS if column not in networks]:
+            raise ResultsError(f"'{folder}/networks.parquet' has no column {missing[0]!r}; run the study again")
+        return cls(networks, candidates, affinity, about)
+
+
+def is_grouping(folder: str | Path) -> bool:
+    """Whether a folder holds a grouping study, of whatever schema, rather than another study."""
+    try:
+        about = json.loads((Path(folder) / "study.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(about, dict) and about.get("kind") == KIND
+
+
+def _candidate(row: dict[str, Any]) -> Candidate:
+    networks = tuple(Network(tuple(network["tasks"]), tuple(network["serves"])) for network in row["networks"])
+    return Candidate(**{**row, "networks": networks})

@@ -1,0 +1,5 @@
+"""Where everything is printed."""
+
+from rich.console import Console
+
+console = Console(highlight=False)
