@@ -525,6 +525,7 @@ def main(rank, rendezvous, programs):
     )
     for program in programs:
         globals()[program]()
+        print(f"done: {program}", flush=True)
         dist.barrier()
     dist.destroy_process_group()
 
