@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
-from counterpoint.balancing.gram import check_gram
+from counterpoint.balancing.checked_gram import check_semidefinite, checked_gram
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,7 @@ class Weighting(nn.Module, ABC):
             ValueError: if ``gram`` is not square, finite, symmetric and positive semidefinite beyond rounding, or does
                 not fit ``losses``; if losses are needed and not given.
         """
-        check_gram(gram)
+        check_semidefinite(checked_gram(gram))
         if losses is None and self.needs_losses:
             raise ValueError(f"{self} needs losses, expected weighting(gram, losses)")
         if losses is not None and losses.shape != gram.shape[:1]:
