@@ -17,7 +17,7 @@ from counterpoint.balancing.parameter_level import Memory, Plan, at_parameters
 from counterpoint.balancing.ranks import Group, Ranks
 from counterpoint.balancing.reuse import Reuse
 from counterpoint.balancing.task_gradients import ParameterGradients
-from counterpoint.balancing.weigh import accept
+from counterpoint.balancing.weigh import Level, accept
 from counterpoint.balancing.weightings.weighting import Weighting
 
 if TYPE_CHECKING:
@@ -113,11 +113,8 @@ def backward(
     ranks = Ranks(process_group)
     names = _names(losses, tasks, ranks)
     values = checked_losses(losses, names)
-    accept(weighting, "features" if shared is None else "parameters")
-    if getattr(weighting, "needs_rows", False) and (heads == "weighted" or memory == "recompute" or every > 1):
-        raise ValueError(
-            f"{weighting} combines gradients coordinate by coordinate, expected heads='own', memory='store', every=1"
-        )
+    level: Level = "features" if shared is None else "parameters"
+    accept(weighting, level, heads=heads, every=every, ranks=ranks, memory=memory)
     scaled = grad_scaler is not None and grad_scaler.is_enabled()
     if scaled:
         on_nonfinite = "propagate" if on_nonfinite == "raise" else on_nonfinite

@@ -110,13 +110,10 @@ class FanOut(nn.Module):
         one_of("on_nonfinite", on_nonfinite, OnNonfinite)
         one_of("heads", heads, HeadGradients)
         checked_scaler(grad_scaler)
-        if heads == "weighted" and getattr(weighting, "needs_rows", False):
-            raise ValueError(f"{weighting} combines gradients coordinate by coordinate, expected heads='own'")
         self.tasks = checked_names(tasks)
-        accept(weighting, "features")
-        reuse = Reuse(every)
-        if every > 1 and getattr(weighting, "needs_rows", False):
-            raise ValueError(f"{weighting} combines gradients coordinate by coordinate, expected every=1")
+        self.ranks = Ranks(process_group)
+        accept(weighting, "features", heads=heads, every=every, ranks=self.ranks)
+        self._reuse = Reuse(every)
         if isinstance(weighting, Weighting):
             weighting.bind(self.tasks)
         self.weighting = weighting
@@ -125,8 +122,6 @@ class FanOut(nn.Module):
         self.grad_scaler = grad_scaler
         self.last: StepRecord | None = None
         self.skipped: Counter[str] = Counter()
-        self.ranks = Ranks(process_group)
-        self._reuse = reuse
         self._told = Told()
         self._anchors: list[tuple[weakref.ref[Tensor] | None, Tensor]] = []
         self._shapes: Shapes | None = None
@@ -257,8 +252,9 @@ class FanOut(nn.Module):
             *copies, anchor = Fan.apply(self, names, loan, *given, *tokens)  # type: ignore[no-untyped-call]
             if self._weighted is not None and loan is not None:
                 self._weighted.grant(loan, copies)
-            if self.ranks.active:
-                self.ranks.meet()  # here, because nobody waits for anybody yet
+            if self.ranks.active:  # known now at the latest, and nobody waits for anybody yet
+                accept(self.weighting, "features", heads=self.heads, every=self._reuse.every, ranks=self.ranks)
+                self.ranks.meet()
                 use = weakref.ref(copies[0]) if copies else None
                 self._anchors = [(old, kept) for old, kept in self._anchors if old is not None and old() is not None]
                 self._anchors.append((use, anchor))

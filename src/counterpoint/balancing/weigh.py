@@ -13,17 +13,28 @@ from counterpoint.balancing.weightings.weighting import Weighting
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from counterpoint.balancing.layout import HeadGradients
+    from counterpoint.balancing.ranks import Ranks
     from counterpoint.balancing.step import Step
 
 Level = Literal["features", "parameters"]
 
 
-def accept(weighting: Weighting | Callable[[Tensor], Tensor], level: Level) -> None:
-    """Refuses what is no weighting, or none for this level.
+def accept(
+    weighting: Weighting | Callable[[Tensor], Tensor],
+    level: Level,
+    *,
+    heads: HeadGradients,
+    every: int,
+    ranks: Ranks,
+    memory: str = "store",
+) -> None:
+    """Refuses what is no weighting, or none for this level and these options.
 
     Raises:
         TypeError: if it is not callable.
-        ValueError: if the method makes no sense at this level.
+        ValueError: if the method makes no sense at this level, or combines gradients coordinate by coordinate and an
+            option does not allow that.
     """
     if not callable(weighting):
         raise TypeError(
@@ -33,6 +44,16 @@ def accept(weighting: Weighting | Callable[[Tensor], Tensor], level: Level) -> N
     if isinstance(weighting, Weighting) and level not in weighting.levels:
         where = f"only at level {weighting.levels[0]!r}" if weighting.levels else "neither in FanOut nor in backward"
         raise ValueError(f"{_line(weighting)} works {where}, not at level {level!r}: {weighting.why_not}")
+    if getattr(weighting, "needs_rows", False):
+        fits = {
+            "heads='own'": heads == "own",
+            "every=1": every == 1,
+            "memory='store'": memory == "store",
+            "process_group=None": not ranks.active,
+        }
+        if not all(fits.values()):
+            expected = ", ".join(option for option, given in fits.items() if not given)
+            raise ValueError(f"{_line(weighting)} combines gradients coordinate by coordinate, expected {expected}")
 
 
 def weights_of(weighting: Weighting | Callable[[Tensor], Tensor], step: Step) -> Tensor:
