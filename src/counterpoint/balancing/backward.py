@@ -11,7 +11,7 @@ from torch import Tensor
 
 from counterpoint.balancing.combine import Balance, OnNonfinite, Told, record
 from counterpoint.balancing.feature_level import at_features
-from counterpoint.balancing.layout import HeadGradients, checked_names, checked_scaler, checked_tensors, one_of
+from counterpoint.balancing.layout import HeadGradients, checked_names, checked_scaler, checked_tensors, one_of, policy
 from counterpoint.balancing.losses import checked_losses
 from counterpoint.balancing.parameter_level import Memory, Plan, at_parameters
 from counterpoint.balancing.ranks import Group, Ranks
@@ -115,14 +115,11 @@ def backward(
     values = checked_losses(losses, names)
     level: Level = "features" if shared is None else "parameters"
     accept(weighting, level, heads=heads, every=every, ranks=ranks, memory=memory)
-    scaled = grad_scaler is not None and grad_scaler.is_enabled()
-    if scaled:
-        on_nonfinite = "propagate" if on_nonfinite == "raise" else on_nonfinite
-    balance = Balance(weighting, names, on_nonfinite, ranks, _reuse_of(weighting, every))
+    balance = Balance(weighting, names, policy(on_nonfinite, grad_scaler), ranks, _reuse_of(weighting, every))
     known = {task: loss.detach() for task, loss in values.items()}
     if scale != 1.0:
         values = {task: loss * scale for task, loss in values.items()}
-    if scaled and grad_scaler is not None:
+    if grad_scaler is not None:  # one that is off multiplies by 1
         values = {task: grad_scaler.scale(loss) for task, loss in values.items()}
         scale *= grad_scaler.get_scale()
     told = Told(known, scale)
