@@ -147,7 +147,7 @@ def test_only_normalizing_by_losses_needs_them():
         (lambda: MGDA(normalize="loss")(torch.eye(2)), "normalize='loss'.* needs losses"),
         (
             lambda: MGDA(normalize="loss+").weigh(Step(("a",), ("a",), torch.eye(1))),
-            r"needs losses: use fan.sum\(losses\).backward\(\)",
+            r"MGDA\(.*'loss\+'\) needs the losses, expected fan.sum\(losses\).backward\(\)",
         ),
         (
             lambda: MGDA(normalize="loss")(torch.eye(2), torch.tensor([1.0, -1.0])),

@@ -100,3 +100,22 @@ class Weighting(nn.Module, ABC):
 
     def reevaluated(self, losses: dict[str, Tensor]) -> None:
         """Hears the losses of the same batch after the optimizer's step; our Lightning module calls it."""
+
+
+def needed(losses: Tensor | None, weighting: Weighting) -> Tensor:
+    """The losses of a step, for a method that cannot do without.
+
+    Raises:
+        ValueError: if nobody told them.
+    """
+    if losses is None:
+        raise ValueError(
+            f"{one_line(weighting)} needs the losses, expected fan.sum(losses).backward() in place of "
+            "sum(losses).backward(), or counterpoint.backward(losses, ...)"
+        )
+    return losses
+
+
+def one_line(weighting: object) -> str:
+    """Its ``repr`` for an error, which is one line; that of a module with children takes several."""
+    return " ".join(repr(weighting).split())
