@@ -331,11 +331,24 @@ def non_finite_gradients_in_the_function():
 
 
 def methods_that_need_the_gradients_themselves():
-    """They are refused on all ranks alike."""
+    """They are refused on all ranks alike, at both levels: nobody sums what is no weighted sum."""
+    from counterpoint.balancing.ranks import Ranks
+
     rank = dist.get_rank()
-    net = seeded(0, Net, get_weighting("graddrop"), process_group="world")
-    with pytest.raises(ValueError, match="process_group"):
+    refused = pytest.raises(ValueError, match=r"GradDrop\(\) .*, expected process_group=None")
+    with refused:
+        FanOut(get_weighting("graddrop"), TASKS, process_group="world")
+    net = seeded(0, Net, get_weighting("graddrop"))
+    net.fan.ranks = Ranks("world")  # as if the processes had met after the layer was made
+    with refused:
         net(batches(0, (TASKS, []))[rank]).backward()
+    for level in LEVELS:
+        net = seeded(0, Losses, None)
+        features, losses = net(batches(0)[rank])
+        where = {"features": features} if "features" in level else {"shared": net.encoder.parameters()}
+        with refused:
+            backward(losses, get_weighting("graddrop"), tasks=TASKS, process_group="world", **where)
+        assert all(parameter.grad is None for parameter in net.parameters())
 
 
 def groups_and_copies():
@@ -525,6 +538,7 @@ def main(rank, rendezvous, programs):
     )
     for program in programs:
         globals()[program]()
+        print(f"done: {program}", flush=True)  # noqa: T201  (the test looks for it)
         dist.barrier()
     dist.destroy_process_group()
 

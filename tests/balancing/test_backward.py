@@ -124,12 +124,19 @@ def test_feature_level_equals_the_layer(seed, T, heads):
     torch.testing.assert_close(results[0], results[1], rtol=1e-9, atol=1e-12)
 
 
-@given(st.integers(0, 10**6), st.sampled_from(["mgda", "dibs", "nash", "fairgrad", "imtlg", "uniform"]))
-def test_levels_agree_for_a_linear_encoder_on_orthonormal_inputs(seed, name):
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([6, 9]),  # as many inputs as samples: x is square and orthogonal
+    st.sampled_from(["mgda", "dibs", "nash", "fairgrad", "imtlg", "uniform"]),
+)
+def test_levels_agree_for_a_linear_encoder_on_orthonormal_inputs(seed, inputs, name):
     torch.manual_seed(seed)
-    x, _ = torch.linalg.qr(torch.randn(9, 6, dtype=F64))
+    x, _ = torch.linalg.qr(torch.randn(inputs, 6, dtype=F64))
     x = x.T  # 6 samples, orthonormal
-    encoder, heads = nn.Linear(9, 8, bias=False).double(), nn.ModuleList(nn.Linear(8, 1) for _ in range(3)).double()
+    encoder, heads = (
+        nn.Linear(inputs, 8, bias=False).double(),
+        nn.ModuleList(nn.Linear(8, 1) for _ in range(3)).double(),
+    )
     records = []
     for level in ("features", "shared"):
         z = encoder(x)
@@ -139,6 +146,64 @@ def test_levels_agree_for_a_linear_encoder_on_orthonormal_inputs(seed, name):
         record = backward(losses, get_weighting(name), **given_level)
         records.append((record.gram, record.weights, encoder.weight.grad.clone()))
     torch.testing.assert_close(records[0], records[1], rtol=1e-6, atol=1e-9)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 3), st.sampled_from(["mgda", "dibs", "nash", "fairgrad", "uniform"]))
+def test_levels_agree_where_features_are_parameters_times_orthonormal_columns(seed, more, name):
+    """A gradient keeps its length on the way to the parameters; a square matrix (``more`` = 0) is a rotation."""
+    torch.manual_seed(seed)
+    columns, _ = torch.linalg.qr(torch.randn(5 + more, 5, dtype=F64))
+    parameter = nn.Parameter(torch.randn(4, 5 + more, dtype=F64))
+    heads = nn.ModuleList(nn.Linear(5, 2) for _ in range(3)).double()
+    records = []
+    for level in ("features", "shared"):
+        z = parameter @ columns
+        losses = {f"t{k}": (k + 1.0) * (head(z) - k).square().mean() for k, head in enumerate(heads)}
+        parameter.grad = None
+        record = backward(losses, get_weighting(name), **{level: z if level == "features" else [parameter]})
+        records.append((record.gram, record.weights, parameter.grad))
+    torch.testing.assert_close(records[0], records[1], rtol=1e-6, atol=1e-9)
+
+
+class Counted(torch.autograd.Function):
+    """Identity; ``passes`` counts how often backward comes by."""
+
+    @staticmethod
+    def forward(ctx, x, passes):
+        ctx.passes = passes
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        ctx.passes.append(1)
+        return gradient, None
+
+
+@pytest.mark.parametrize(
+    ("way", "expected"), [("layer", 1), ("features", 1), ("shared", 4), ("shared with kept weights", 1)]
+)
+@pytest.mark.parametrize("name", ["mgda", "uniform", "nash"])
+def test_passes_through_encoder_and_heads(way, expected, name):
+    """T = 4: one pass through each head; through the encoder one at feature level, T at parameter level."""
+    net, weighting = Net(4), get_weighting(name)
+    fan = FanOut(weighting, net.tasks) if way == "layer" else None
+    keep = {"every": 2} if "kept" in way else {}
+    for _ in range(2):  # the second call uses weights again, where they are kept
+        in_encoder, in_heads = [], {task: [] for task in net.tasks}
+        z = net.encoder[2](Counted.apply(net.encoder[1](net.encoder[0](net.x)), in_encoder))
+        copies = dict.fromkeys(net.tasks, z) if fan is None else fan(z)
+        losses = {
+            task: (k + 1.0) * Counted.apply(net.heads[k](copies[task]) - k, in_heads[task]).square().mean()
+            for k, task in enumerate(net.tasks)
+        }
+        if fan is not None:
+            sum(losses.values()).backward()
+        else:
+            where = {"features": z} if way == "features" else {"shared": net.encoder.parameters()}
+            backward(losses, weighting, **where, **keep)
+    assert len(in_encoder) == expected
+    if not keep:
+        assert {task: len(passes) for task, passes in in_heads.items()} == dict.fromkeys(net.tasks, 1)
 
 
 def test_gradients_accumulate_and_every_micro_batch_has_its_own_weights():

@@ -227,7 +227,10 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch):
         (lambda: trained("crmogm").bind(("x", "y")), "remembers steps of the tasks"),
         (lambda: bound("gradvac", ("x",)).load_state_dict(trained("gradvac").state_dict()), "is for the tasks a, b"),
         (lambda: get_weighting("uw")(torch.eye(2)), "needs losses"),
-        (lambda: bound("uw").weigh(Step(TASKS, TASKS, torch.eye(4))), r"uw needs the losses: call fan.sum\(losses\)"),
+        (
+            lambda: bound("uw").weigh(Step(TASKS, TASKS, torch.eye(4))),
+            r"UW\(\) needs the losses, expected fan.sum\(losses\)",
+        ),
         (lambda: get_weighting("graddrop")(torch.eye(2)), "needs the gradients themselves.*FanOut or backward"),
         (lambda: get_weighting("modo")(torch.ones(2, 3)), "expected a square one"),
         (lambda: get_weighting("crmogm", weighting="graddrop"), "crmogm smooths weights"),

@@ -91,6 +91,11 @@ def test_names_lead_to_weightings():
         ),
         (lambda: MGDA(normalize="max"), "normalize='max' is unknown"),
         (lambda: MGDA()(torch.full((3, 3), torch.nan)), "NaN or infinity"),
+        (lambda: MGDA()(torch.tensor([[1.0, 0.5], [0.1, 1.0]])), "not symmetric"),
+        (lambda: Uniform()(torch.tensor([[1.0, 0.0], [0.0, -1.0]])), "not positive semidefinite"),
+        (lambda: MGDA()(torch.tensor([[1.0, 2.0], [2.0, 1.0]])), "not positive semidefinite"),
+        # Every pair of tasks is possible, all three are not; the weights of Uniform would not show it.
+        (lambda: Uniform()(2 * torch.eye(3) - 1.0), "not positive semidefinite"),
         (lambda: MGDA(max_iterations=0), "expected at least 1"),
         (lambda: MGDA()(torch.ones(2, 3)), r"shape \[2, 3\], expected a square matrix"),
         (lambda: Uniform()(torch.ones(2, 2), torch.ones(3)), r"losses have shape \[3\], expected \[2\]"),
@@ -142,7 +147,7 @@ def test_only_normalizing_by_losses_needs_them():
         (lambda: MGDA(normalize="loss")(torch.eye(2)), "normalize='loss'.* needs losses"),
         (
             lambda: MGDA(normalize="loss+").weigh(Step(("a",), ("a",), torch.eye(1))),
-            r"needs losses: use fan.sum\(losses\).backward\(\)",
+            r"MGDA\(.*'loss\+'\) needs the losses, expected fan.sum\(losses\).backward\(\)",
         ),
         (
             lambda: MGDA(normalize="loss")(torch.eye(2), torch.tensor([1.0, -1.0])),

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from counterpoint.balancing.combine import Balance, OnNonfinite, Told, record
 from counterpoint.balancing.feature_level import at_features
-from counterpoint.balancing.layout import HeadGradients, checked_names, checked_scaler, checked_tensors, one_of
+from counterpoint.balancing.layout import HeadGradients, checked_names, checked_scaler, checked_tensors, one_of, policy
 from counterpoint.balancing.losses import checked_losses
 from counterpoint.balancing.parameter_level import Memory, Plan, at_parameters
 from counterpoint.balancing.ranks import Group, Ranks
 from counterpoint.balancing.reuse import Reuse
 from counterpoint.balancing.task_gradients import ParameterGradients
-from counterpoint.balancing.weigh import accept
+from counterpoint.balancing.weigh import Level, accept
 from counterpoint.balancing.weightings.weighting import Weighting
 
 if TYPE_CHECKING:
@@ -113,19 +113,13 @@ def backward(
     ranks = Ranks(process_group)
     names = _names(losses, tasks, ranks)
     values = checked_losses(losses, names)
-    accept(weighting, "features" if shared is None else "parameters")
-    if getattr(weighting, "needs_rows", False) and (heads == "weighted" or memory == "recompute" or every > 1):
-        raise ValueError(
-            f"{weighting} combines gradients coordinate by coordinate, expected heads='own', memory='store', every=1"
-        )
-    scaled = grad_scaler is not None and grad_scaler.is_enabled()
-    if scaled:
-        on_nonfinite = "propagate" if on_nonfinite == "raise" else on_nonfinite
-    balance = Balance(weighting, names, on_nonfinite, ranks, _reuse_of(weighting, every))
+    level: Level = "features" if shared is None else "parameters"
+    accept(weighting, level, heads=heads, every=every, ranks=ranks, memory=memory)
+    balance = Balance(weighting, names, policy(on_nonfinite, grad_scaler), ranks, _reuse_of(weighting, every))
     known = {task: loss.detach() for task, loss in values.items()}
     if scale != 1.0:
         values = {task: loss * scale for task, loss in values.items()}
-    if scaled and grad_scaler is not None:
+    if grad_scaler is not None:  # one that is off multiplies by 1
         values = {task: grad_scaler.scale(loss) for task, loss in values.items()}
         scale *= grad_scaler.get_scale()
     told = Told(known, scale)

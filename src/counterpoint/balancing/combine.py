@@ -84,7 +84,7 @@ def combine(rows: Mapping[str, Row], balance: Balance, told: Told) -> tuple[list
             # Nobody looks at the Gram matrix: it stays on its device, nothing waits.
             gram = gradients.gram() / told.scale / told.scale
             step = Step(balance.tasks, tuple(rows), gram)
-            return _weighted(rows, gradients, step, weights_of(balance.weighting, step))
+            return _weighted(rows, gradients, step, weights_of(balance.weighting, step), [None] * width)
         step = measure(rows, gradients, balance, told)
         return weigh(rows, gradients, step, balance, width)
 
@@ -135,29 +135,25 @@ def weigh(
     """Refuses, skips or passes on what is not finite, and weighs the rest."""
     finite = [math.isfinite(square) for square in step.gram.diagonal().tolist()]
     skipped: tuple[str, ...] = ()
+    nothing: list[Tensor | None] = [None] * width
     if not all(finite):
         broken = tuple(task for task, good in zip(step.present, finite, strict=True) if not good)
         if balance.on_nonfinite == "raise":
             raise NonFiniteGradientError(broken)
         if balance.on_nonfinite == "propagate":  # the NaN it promises; the weighting and its state never see it
             nan = step.gram.new_full((len(step.present),), torch.nan)
-            return _weighted(rows, gradients, step, nan, width=width)
+            return _weighted(rows, gradients, step, nan, nothing)
         skipped = broken
         step = _without(step, finite)
-        columns = list(zip(*rows.values(), strict=True))
+        if rows:  # where all are skipped, the encoder receives zeros
+            nothing = [_zero(column) for column in zip(*rows.values(), strict=True)]
         rows = {task: row for task, row in rows.items() if task not in broken}
         gradients = TaskGradients(list(rows.values())) if rows else None
-        if gradients is None:
-            zeros = [_zero(column) for column in columns] or [None] * width
-            weights = step.gram.new_zeros(len(step.present))
-            if step.present:
-                weights = _reused_or_new(balance, step)
-            return zeros, record(step.tasks, step.present, weights, step.gram, skipped)
     if not step.present:
-        return [None] * width, record(step.tasks, (), step.gram.new_zeros(0), step.gram, skipped)
-    if getattr(balance.weighting, "needs_rows", False):
-        return _row_by_row(rows, gradients, step, balance, skipped)
-    return _weighted(rows, gradients, step, _reused_or_new(balance, step), skipped=skipped, width=width)
+        return nothing, record(step.tasks, (), step.gram.new_zeros(0), step.gram, skipped)
+    if gradients and getattr(balance.weighting, "needs_rows", False):
+        return _row_by_row(gradients, step, balance, skipped)
+    return _weighted(rows, gradients, step, _reused_or_new(balance, step), nothing, skipped=skipped)
 
 
 def _reused_or_new(balance: Balance, step: Step) -> Tensor:
@@ -176,40 +172,24 @@ def _weighted(
     gradients: TaskGradients | None,
     step: Step,
     weights: Tensor,
+    nothing: list[Tensor | None],
     *,
     skipped: tuple[str, ...] = (),
-    width: int = 0,
 ) -> tuple[list[Tensor | None], StepRecord]:
-    """The weighted sum of this rank's gradients."""
+    """The weighted sum of this rank's gradients; ``nothing`` where it has none."""
     own = weights
     if len(rows) < len(step.present):  # some tasks have labels on other ranks only
         own = weights[[step.present.index(task) for task in rows]]
-    combined: list[Tensor | None] = [None] * width
-    if gradients:
-        combined = gradients.weighted_sum(own)
+    combined = gradients.weighted_sum(own) if gradients else nothing
     return combined, record(step.tasks, step.present, weights, step.gram, skipped)
 
 
 def _row_by_row(
-    rows: Mapping[str, Row],
-    gradients: TaskGradients | None,
-    step: Step,
-    balance: Balance,
-    skipped: tuple[str, ...],
+    gradients: TaskGradients, step: Step, balance: Balance, skipped: tuple[str, ...]
 ) -> tuple[list[Tensor | None], StepRecord]:
     """Methods that look at the gradients themselves, coordinate by coordinate."""
     assert isinstance(balance.weighting, Weighting)  # noqa: S101  (plain callables never need rows)
-    if gradients is None or balance.ranks.active or balance.reuse.every > 1:
-        what = "every=n" if balance.reuse.every > 1 else "process_group"
-        raise ValueError(
-            f"{balance.weighting} combines gradients coordinate by coordinate, which {what} does not allow"
-        )
-    matrix = gradients.stacked()
-    if len(rows) < len(step.present):
-        whole = matrix.new_zeros(len(step.present), matrix.shape[1])
-        whole[[step.present.index(task) for task in rows]] = matrix
-        matrix = whole
-    vector, weights = balance.weighting.combine_rows(matrix, step)
+    vector, weights = balance.weighting.combine_rows(gradients.stacked(), step)
     if weights is None:
         weights = step.gram.new_full((len(step.present),), torch.nan)
     return gradients.split(vector), record(step.tasks, step.present, weights.to(step.gram), step.gram, skipped)

@@ -40,18 +40,19 @@ class Fan(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """The balanced gradient of each feature tensor, then the weight of each task with a token."""
         fan, names, width = ctx.fan, ctx.names, ctx.features
+        balance = fan._balance
         by_name = {name: gradients[task * width : (task + 1) * width] for task, name in enumerate(names)}
         # In the layer's order, whatever the order of the call: weights may depend on a task's position.
         rows = {name: by_name[name] for name in fan.tasks if name in by_name}
-        fan.reached(ctx, ctx.loan)
+        fan._reached(ctx, ctx.loan)
         try:
-            combined, record = combine(rows, fan.balance, fan.told())
+            combined, record = combine(rows, balance, fan._told())
         except BaseException:
-            fan.forget()  # the callback that does it otherwise will not run
+            fan._forget()  # the callback that does it otherwise will not run
             raise
         fan.last = record
         fan.skipped.update(record.skipped)
-        if fan.balance.ranks.active:  # DDP waits for every parameter, on a rank without labels too
+        if balance.ranks.active:  # DDP waits for every parameter, on a rank without labels too
             combined = [
                 torch.zeros(shape, dtype=dtype, device=device) if own is None else own
                 for own, (shape, dtype, device) in zip(combined or [None] * width, ctx.shapes, strict=True)
@@ -82,9 +83,9 @@ class Tell(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """The incoming gradient for each loss, zero for each anchor."""
-        ctx.fan.hear(Told(ctx.losses, gradient.detach()))
+        ctx.fan._hear(Told(ctx.losses, gradient.detach()))
         # What was told holds for this backward pass; another one may be of a plain sum of losses.
-        torch.autograd.Variable._execution_engine.queue_callback(ctx.fan.forget)  # noqa: SLF001
+        torch.autograd.Variable._execution_engine.queue_callback(ctx.fan._forget)
         told = [gradient.to(device, dtype) for dtype, device in ctx.layout[: len(ctx.losses)]]
         anchors = [torch.zeros((), dtype=dtype, device=device) for dtype, device in ctx.layout[len(ctx.losses) :]]
         return None, None, *(value.clone() for value in told), *anchors

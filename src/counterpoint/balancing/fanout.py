@@ -21,6 +21,7 @@ from counterpoint.balancing.layout import (
     checked_tensors,
     known,
     one_of,
+    policy,
 )
 from counterpoint.balancing.losses import checked_losses
 from counterpoint.balancing.ranks import Group, Ranks
@@ -110,13 +111,10 @@ class FanOut(nn.Module):
         one_of("on_nonfinite", on_nonfinite, OnNonfinite)
         one_of("heads", heads, HeadGradients)
         checked_scaler(grad_scaler)
-        if heads == "weighted" and getattr(weighting, "needs_rows", False):
-            raise ValueError(f"{weighting} combines gradients coordinate by coordinate, expected heads='own'")
         self.tasks = checked_names(tasks)
-        accept(weighting, "features")
-        reuse = Reuse(every)
-        if every > 1 and getattr(weighting, "needs_rows", False):
-            raise ValueError(f"{weighting} combines gradients coordinate by coordinate, expected every=1")
+        self.ranks = Ranks(process_group)
+        accept(weighting, "features", heads=heads, every=every, ranks=self.ranks)
+        self._reuse = Reuse(every)
         if isinstance(weighting, Weighting):
             weighting.bind(self.tasks)
         self.weighting = weighting
@@ -125,9 +123,7 @@ class FanOut(nn.Module):
         self.grad_scaler = grad_scaler
         self.last: StepRecord | None = None
         self.skipped: Counter[str] = Counter()
-        self.ranks = Ranks(process_group)
-        self._reuse = reuse
-        self._told = Told()
+        self._heard = Told()
         self._anchors: list[tuple[weakref.ref[Tensor] | None, Tensor]] = []
         self._shapes: Shapes | None = None
         self._warned = False
@@ -204,27 +200,26 @@ class FanOut(nn.Module):
             self._weighted = WeightedHeads(heads, self.tasks)
 
     @property
-    def balance(self) -> Balance:
+    def _balance(self) -> Balance:
         """How this layer combines gradients."""
-        scaled = self.grad_scaler is not None and self.grad_scaler.is_enabled()
-        on_nonfinite: OnNonfinite = "propagate" if scaled and self.on_nonfinite == "raise" else self.on_nonfinite
+        on_nonfinite = policy(self.on_nonfinite, self.grad_scaler)
         return Balance(self.weighting, self.tasks, on_nonfinite, self.ranks, self._reuse)
 
-    def told(self) -> Told:
+    def _told(self) -> Told:
         """What is known of this backward pass."""
-        if self._told.losses is None and self.grad_scaler is not None and self.grad_scaler.is_enabled():
-            return Told(None, self.grad_scaler.get_scale())
-        return self._told
+        if self._heard.losses is None and self.grad_scaler is not None:
+            return Told(scale=self.grad_scaler.get_scale())  # 1 if the scaler is off
+        return self._heard
 
-    def hear(self, told: Told) -> None:
+    def _hear(self, told: Told) -> None:
         """Takes note of the losses for the backward pass that is running."""
-        self._told = told
+        self._heard = told
 
-    def forget(self) -> None:
-        """Ends :meth:`hear`."""
-        self._told = Told()
+    def _forget(self) -> None:
+        """Ends :meth:`_hear`."""
+        self._heard = Told()
 
-    def reached(self, node: object, loan: Loan | None) -> None:
+    def _reached(self, node: object, loan: Loan | None) -> None:
         """Lets go of what belongs to a use of the layer that backward has come to."""
         self._anchors = [(use, anchor) for use, anchor in self._anchors if anchor.grad_fn is not node]
         if self._weighted is not None and loan is not None:
@@ -245,7 +240,7 @@ class FanOut(nn.Module):
         self, features: Tensor | Sequence[Tensor], names: tuple[str, ...]
     ) -> dict[str, Tensor] | dict[str, tuple[Tensor, ...]]:
         if torch._C._current_graph_task_id() == -1:  # noqa: SLF001  (a checkpoint may call this inside backward)
-            self.forget()  # a backward pass that raised did not come to it
+            self._forget()  # a backward pass that raised did not come to it
         several = not isinstance(features, Tensor)
         tensors = checked_tensors(features) if several else (cast("Tensor", features),)
         self._shapes = checked_layout(tensors, self._shapes)
@@ -257,8 +252,9 @@ class FanOut(nn.Module):
             *copies, anchor = Fan.apply(self, names, loan, *given, *tokens)  # type: ignore[no-untyped-call]
             if self._weighted is not None and loan is not None:
                 self._weighted.grant(loan, copies)
-            if self.ranks.active:
-                self.ranks.meet()  # here, because nobody waits for anybody yet
+            if self.ranks.active:  # known now at the latest, and nobody waits for anybody yet
+                accept(self.weighting, "features", heads=self.heads, every=self._reuse.every, ranks=self.ranks)
+                self.ranks.meet()
                 use = weakref.ref(copies[0]) if copies else None
                 self._anchors = [(old, kept) for old, kept in self._anchors if old is not None and old() is not None]
                 self._anchors.append((use, anchor))
@@ -299,7 +295,7 @@ class FanOut(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what belongs to a backward pass that has not run."""
-        return self.__dict__ | {"_anchors": [], "_told": Told()}
+        return self.__dict__ | {"_anchors": [], "_heard": Told()}
 
     def _warn_frozen(self) -> None:
         if not self._warned:

@@ -19,24 +19,6 @@ _BLOCK_ELEMENTS = 1 << 20
 _SMALLEST_SAFE_SQUARE = 1e-30
 
 
-# Inner products of half-precision gradients may be this far from positive semidefinite, relative to the largest norm.
-_NEGATIVE = 1e-3
-
-
-def check_gram(gram: Tensor) -> None:
-    """Raises ValueError for what cannot be the inner products of T vectors, [T, T]."""
-    if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or gram.shape[0] == 0:
-        raise ValueError(f"gram has shape {list(gram.shape)}, expected a square matrix [T, T] with T >= 1")
-    matrix = gram.detach().to("cpu", torch.float64)
-    if not bool(torch.isfinite(matrix).all()):
-        raise ValueError("gram holds NaN or infinity, expected inner products of finite gradients")
-    largest = float(matrix.diagonal().abs().max())
-    if float((matrix - matrix.T).abs().max()) > _NEGATIVE * largest:
-        raise ValueError("gram is not symmetric, expected inner products of one set of vectors")
-    if float(torch.linalg.eigvalsh(matrix / (largest or 1.0))[0]) < -_NEGATIVE:
-        raise ValueError("gram is not positive semidefinite, expected inner products of one set of vectors")
-
-
 class TaskGradients:
     """The gradients of T tasks with respect to n tensors.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast, overload
+from typing import Generic, TypeVar, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from counterpoint.balancing.checked_gram import NEGATIVE, NOT_FINITE, NOT_PSD, checked_gram
 from counterpoint.balancing.interior_point import interior_point
 from counterpoint.balancing.pivoting import Array, Mask, exchange
 
@@ -28,12 +29,8 @@ _FINEST_RIDGE = 1e-15
 _LARGEST_RIDGE = 1e-2
 # Slack of a task outside the support that rounding may have put there.
 _CLOSE = 1e-9
-# Inner products of half-precision gradients may be this far from positive semidefinite, relative to the largest norm.
-_NEGATIVE = 1e-3
 # Squared norms outside this range are scaled first; below this share of the largest a vector is zero.
 _SMALL, _LARGE, _VANISHED = 1e-100, 1e100, 1e-200
-_NOT_FINITE = "gram holds NaN or infinity, expected inner products of finite gradients"
-_NOT_PSD = "gram is not positive semidefinite, expected inner products of one set of vectors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +87,7 @@ def min_norm_point(
         >>> point.gap <= 1e-9 * point.norm_squared
         True
     """
-    matrix = _checked(gram)
+    matrix = checked_gram(gram)
     begin = start.detach().to("cpu").numpy() if isinstance(start, Tensor) else start
     if begin is not None and np.shape(begin) != (len(matrix),):
         raise ValueError(f"start has shape {list(np.shape(begin))}, expected [{len(matrix)}], one weight a task")
@@ -101,21 +98,6 @@ def min_norm_point(
     return point
 
 
-def _checked(gram: Tensor | Array) -> Array:
-    matrix = gram.detach().to("cpu", torch.float64).numpy() if isinstance(gram, Tensor) else np.asarray(gram, float)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) == 0:
-        raise ValueError(f"gram has shape {list(matrix.shape)}, expected a square matrix [T, T] with T >= 1")
-    diagonal = matrix.diagonal()
-    largest = float(np.abs(matrix).max())
-    if not math.isfinite(largest):
-        raise ValueError(_NOT_FINITE)
-    if diagonal.min() < 0 or largest > diagonal.max() * (1 + _NEGATIVE):
-        raise ValueError(_NOT_PSD)
-    if float(np.abs(matrix - matrix.T).max()) > 1e-3 * largest:
-        raise ValueError("gram is not symmetric, expected inner products of one set of vectors")
-    return cast("Array", 0.5 * (matrix + matrix.T))
-
-
 def solve(gram: Array, start: Array | None = None) -> tuple[Array, int]:
     """:func:`min_norm_point` for a Gram matrix that needs no checks: weights [T] and the number of linear systems."""
     # Lists and few array operations: between two passes through a network every first call of one is a cache miss.
@@ -123,7 +105,7 @@ def solve(gram: Array, start: Array | None = None) -> tuple[Array, int]:
     shortest, longest = min(squares), max(squares)
     if not (shortest > _SMALL and longest < _LARGE):
         if not all(0 <= square < math.inf for square in squares):
-            raise ValueError(_NOT_FINITE)
+            raise ValueError(NOT_PSD if shortest < 0 else NOT_FINITE)
         zero = np.array([square <= _VANISHED * longest for square in squares])
         if zero.any():
             return zero / np.count_nonzero(zero), 0
@@ -150,7 +132,7 @@ def solve(gram: Array, start: Array | None = None) -> tuple[Array, int]:
             ridge *= 100.0
         else:
             return point.weights, point.iterations
-    raise ValueError(_NOT_PSD)
+    raise ValueError(NOT_PSD)
 
 
 def _search(gram: Array, scaled: Array, b: Array, ridge: float, support: Mask | None) -> MinNormPoint[Array]:
@@ -212,8 +194,8 @@ def _certified(gram: Array, weights: Array, iterations: int) -> MinNormPoint[Arr
     weights = weights / sum(weights.tolist())
     slopes = gram @ weights
     norm_squared = float(weights @ slopes)
-    if norm_squared < -_NEGATIVE * float(gram.diagonal().max()):
-        raise ValueError(_NOT_PSD)
+    if norm_squared < -NEGATIVE * float(gram.diagonal().max()):
+        raise ValueError(NOT_PSD)
     gap = max(0.0, norm_squared - min(slopes.tolist()))
     return MinNormPoint(weights, max(0.0, norm_squared), gap, iterations)
 

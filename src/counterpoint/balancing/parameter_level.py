@@ -12,7 +12,7 @@ from counterpoint.balancing.gram import TaskGradients
 from counterpoint.balancing.ranks import Ranks
 from counterpoint.balancing.step import Step
 from counterpoint.balancing.step_record import StepRecord
-from counterpoint.balancing.task_gradients import ParameterGradients, add_to_grad, backward_through_heads
+from counterpoint.balancing.task_gradients import ParameterGradients, add_to_grad, backward_through_heads, seeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,8 +169,7 @@ def _backward_with_hooks(gradients: ParameterGradients, taken: StepRecord, *, we
     weights = _usable(taken, gradients)
     factors = {task: weight if weighted else 1.0 for task, weight in weights.items()}
     backward_through_heads(gradients.losses, gradients.own, factors)
-    outputs = [gradients.losses[task] for task in weights]
-    seeds = [torch.full_like(loss, weight) for loss, weight in zip(outputs, weights.values(), strict=True)]
+    outputs, seeds = seeded(gradients.losses, weights)
     # Shared parameters that no task of this rank uses get zeros: the other ranks wait for them.
     zeros = [(tensor * 0.0).sum() for tensor in gradients.shared]
     torch.autograd.backward(

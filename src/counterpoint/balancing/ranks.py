@@ -88,7 +88,10 @@ class Ranks:
     def mean(self, tensors: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tensor]:
         """Mean over the ranks of tensors shaped like those of ``like``; ``None`` counts as zero."""
         vector = torch.cat(
-            [(other.new_zeros(other.shape) if own is None else own).reshape(-1) for own, other in _pairs(tensors, like)]
+            [
+                (other.new_zeros(other.shape) if own is None else own).reshape(-1)
+                for own, other in zip(tensors, like, strict=True)
+            ]
         )
         dist.all_reduce(vector, group=self._given)
         parts = torch.split(vector / self.size, [tensor.numel() for tensor in like])
@@ -100,7 +103,3 @@ class Ranks:
 
     def __getstate__(self) -> dict[str, object]:
         return {"group": self.group}
-
-
-def _pairs(tensors: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[tuple[Tensor | None, Tensor]]:
-    return list(zip(tensors, like, strict=True))

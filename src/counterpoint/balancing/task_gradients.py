@@ -105,11 +105,16 @@ class ParameterGradients:
 
     def weighted(self, weights: Mapping[str, float], *, last: bool = True) -> Row:
         """Gradients of the weighted sum of the losses with respect to the shared parameters, in one pass."""
-        outputs = [self.losses[task] for task in weights]
-        if not outputs:
+        if not weights:
             return (None,) * len(self.shared)
-        seeds = [torch.full_like(loss, weight) for loss, weight in zip(outputs, weights.values(), strict=True)]
+        outputs, seeds = seeded(self.losses, weights)
         return _dense(torch.autograd.grad(outputs, self.shared, seeds, retain_graph=not last, allow_unused=True))
+
+
+def seeded(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> tuple[list[Tensor], list[Tensor]]:
+    """Losses and the gradients to start from, for one backward pass of their weighted sum."""
+    outputs = [losses[task] for task in weights]
+    return outputs, [torch.full_like(loss, weight) for loss, weight in zip(outputs, weights.values(), strict=True)]
 
 
 def backward_through_heads(
@@ -117,9 +122,8 @@ def backward_through_heads(
 ) -> None:
     """An ordinary backward pass through the heads, once: DDP waits for each parameter's gradient, and for one only."""
     leaves = {id(leaf): leaf for task in factors for leaf in own[task]}
-    outputs = [losses[task] for task in factors if own[task]]
     if leaves:
-        seeds = [torch.full_like(losses[task], factors[task]) for task in factors if own[task]]
+        outputs, seeds = seeded(losses, {task: factor for task, factor in factors.items() if own[task]})
         torch.autograd.backward(outputs, seeds, retain_graph=True, inputs=list(leaves.values()))
 
 

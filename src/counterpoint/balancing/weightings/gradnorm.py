@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from counterpoint.balancing.weightings.weighting import Weighting
+from counterpoint.balancing.weightings.weighting import Weighting, needed
 
 if TYPE_CHECKING:
     from counterpoint.balancing.step import Step
@@ -113,8 +113,7 @@ class GradNorm(Weighting):
 
     @torch.no_grad()
     def _weights(self, gram: Tensor, losses: Tensor | None, present: list[int]) -> Tensor:
-        if losses is None:
-            raise ValueError("GradNorm needs losses: use fan.sum(losses).backward() or backward(losses, ...)")
+        losses = needed(losses, self)
         assert self.task_weights is not None  # noqa: S101 - bound by now; tells mypy
         weights = self.task_weights.to("cpu", torch.float64, copy=True)
         if self.training and present:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from counterpoint.balancing.frank_wolfe import frank_wolfe
 from counterpoint.balancing.min_norm import solve
-from counterpoint.balancing.weightings.weighting import Weighting
+from counterpoint.balancing.weightings.weighting import Weighting, needed
 
 Solver = Literal["active-set", "frank-wolfe"]
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -94,9 +94,7 @@ class MGDA(Weighting):
         return weights
 
     def _checked(self, losses: Tensor | None) -> Array:
-        if losses is None:
-            raise ValueError(f"{self} needs losses: use fan.sum(losses).backward() or backward(losses, ...)")
-        values: Array = losses.detach().to("cpu").to(torch.float64).numpy()
+        values: Array = needed(losses, self).detach().to("cpu").to(torch.float64).numpy()
         if not (np.isfinite(values).all() and values.min() >= 0):
             raise ValueError(f"{self} got losses {values.tolist()}, expected non-negative finite numbers to divide by")
         return values

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from counterpoint.balancing.step import Step
 from counterpoint.balancing.weightings.torchjd_options import per_task_length, shown, takes_size
 from counterpoint.balancing.weightings.torchjd_state import bound_tasks, pack, unpack
-from counterpoint.balancing.weightings.weighting import Weighting
+from counterpoint.balancing.weightings.weighting import Weighting, needed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,18 +84,14 @@ class ScalarizerMethod(Weighting):
 
     def weigh(self, step: Step) -> Tensor:
         """Weights [P] of the tasks that took part; adds to the gradients of what is learned."""
-        if step.losses is None:
-            raise ValueError(
-                f"{self.name} needs the losses: call fan.sum(losses).backward() instead of sum(losses).backward(), or "
-                "backward(losses, ...)"
-            )
+        losses = needed(step.losses, self)
         if self.tasks is None:
             self.bind(step.tasks)
         scalarizer, positions = self._made(), torch.tensor(step.positions)
         learned = [parameter for parameter in scalarizer.parameters() if parameter.requires_grad and self.training]
         device = next((parameter.device for parameter in scalarizer.parameters()), torch.device("cpu"))
         with torch.enable_grad():
-            values = self._full(step.losses, positions).to(device).requires_grad_()
+            values = self._full(losses, positions).to(device).requires_grad_()
             slopes, *gradients = torch.autograd.grad(scalarizer(values), [values, *learned], allow_unused=True)
         finite = bool(slopes.isfinite().all())  # if not, the engine refuses the weights, and nothing is to be learned
         for parameter, gradient in zip(learned, gradients, strict=True):
@@ -106,7 +102,7 @@ class ScalarizerMethod(Weighting):
                     gradient = torch.where(took_part, gradient, 0.0)  # noqa: PLW2901
                 # Through autograd, not by hand, so that DistributedDataParallel hears of it and averages over ranks.
                 torch.autograd.backward(parameter, gradient * step.scale)
-        return slopes.to(step.losses)[positions.to(step.losses.device)]
+        return slopes.to(losses)[positions.to(losses.device)]
 
     def epoch_ended(self) -> None:
         """Lets DWA roll its averages forward."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
-from counterpoint.balancing.gram import check_gram
+from counterpoint.balancing.checked_gram import check_semidefinite, checked_gram
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,7 @@ class Weighting(nn.Module, ABC):
             ValueError: if ``gram`` is not square, finite, symmetric and positive semidefinite beyond rounding, or does
                 not fit ``losses``; if losses are needed and not given.
         """
-        check_gram(gram)
+        check_semidefinite(checked_gram(gram))
         if losses is None and self.needs_losses:
             raise ValueError(f"{self} needs losses, expected weighting(gram, losses)")
         if losses is not None and losses.shape != gram.shape[:1]:
@@ -100,3 +100,22 @@ class Weighting(nn.Module, ABC):
 
     def reevaluated(self, losses: dict[str, Tensor]) -> None:
         """Hears the losses of the same batch after the optimizer's step; our Lightning module calls it."""
+
+
+def needed(losses: Tensor | None, weighting: Weighting) -> Tensor:
+    """The losses of a step, for a method that cannot do without.
+
+    Raises:
+        ValueError: if nobody told them.
+    """
+    if losses is None:
+        raise ValueError(
+            f"{one_line(weighting)} needs the losses, expected fan.sum(losses).backward() in place of "
+            "sum(losses).backward(), or counterpoint.backward(losses, ...)"
+        )
+    return losses
+
+
+def one_line(weighting: object) -> str:
+    """Its ``repr`` for an error, which is one line; that of a module with children takes several."""
+    return " ".join(repr(weighting).split())
