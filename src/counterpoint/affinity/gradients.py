@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from counterpoint.affinity.fork import Fork
+from counterpoint.affinity.unbalanced import nodes_of, unbalanced
 from counterpoint.balancing.task_gradients import not_connected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from counterpoint.balancing.ranks import Ranks
 
 Row = list[Tensor | None]
+
+# Older releases do not take graph edges as the start of a backward pass.
+_EDGES = tuple(int(number) for number in torch.__version__.split(".")[:2]) >= (2, 6)
 
 
 class SharedGradients:
@@ -25,15 +31,27 @@ class SharedGradients:
         shared: The shared parameters.
         ranks: The processes that train together.
         counts: For each task that has a loss on any rank, on how many.
+        together: Whether the gradients of all tasks where their graphs come together (the features) may be held at
+            once: T passes through the heads then become one.
     """
 
     def __init__(
-        self, losses: Mapping[str, Tensor], shared: Sequence[Tensor], ranks: Ranks, counts: Mapping[str, int]
+        self,
+        losses: Mapping[str, Tensor],
+        shared: Sequence[Tensor],
+        ranks: Ranks,
+        counts: Mapping[str, int],
+        *,
+        together: bool = True,
     ) -> None:
         self.losses = losses
         self.shared = shared
         self.ranks = ranks
         self.counts = counts
+        self._fork: Fork | None = None
+        if together and _EDGES and len(losses) > 1:
+            fork = Fork(list(losses.values()), shared)
+            self._fork = fork if fork.exists else None
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -50,18 +68,33 @@ class SharedGradients:
         """
         own: Row = [None] * len(self.shared)
         if task in self.losses:
-            found = torch.autograd.grad(self.losses[task], self.shared, retain_graph=True, allow_unused=True)
-            own = [g.to_dense() if g is not None and g.is_sparse else g for g in found]
-            if all(gradient is None for gradient in own):
-                raise not_connected(task)
+            fork = self._fork
+            own = fork.row(list(self.losses).index(task)) if fork is not None else self._alone(task)
+        return self._over_ranks(task, own)
+
+    def unbalanced(self) -> AbstractContextManager[None]:
+        """Within it, gradients pass FanOut layers as they are. Rows are to be asked for in there."""
+        return unbalanced(nodes_of(self.losses.values()) if self._fork is None else self._fork.nodes)
+
+    def rows(self) -> list[Row]:
+        """Those of all tasks."""
+        at_once = None if self._fork is None else self._fork.rows_at_once()
+        if at_once is None:
+            return [self.row(task) for task in self.tasks]
+        local = dict(zip(self.losses, at_once, strict=True))
+        return [self._over_ranks(task, local.get(task, [None] * len(self.shared))) for task in self.tasks]
+
+    def _alone(self, task: str) -> Row:
+        return list(torch.autograd.grad(self.losses[task], self.shared, retain_graph=True, allow_unused=True))
+
+    def _over_ranks(self, task: str, own: Row) -> Row:
+        if task in self.losses and all(gradient is None for gradient in own):
+            raise not_connected(task)
+        own = [gradient.to_dense() if gradient is not None and gradient.is_sparse else gradient for gradient in own]
         if not self.ranks.active:
             return own
         factor = self.ranks.size / self.counts[task]
         return [part * factor for part in self.ranks.mean(own, self.shared)]
-
-    def rows(self) -> list[Row]:
-        """Those of all tasks."""
-        return [self.row(task) for task in self.tasks]
 
 
 def checked_shared(shared: nn.Module | Iterable[Tensor] | None) -> list[Tensor]:

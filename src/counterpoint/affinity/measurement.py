@@ -12,7 +12,6 @@ from torch import Tensor
 
 from counterpoint.affinity.first_order import products
 from counterpoint.affinity.lookahead import look_ahead
-from counterpoint.affinity.unbalanced import unbalanced
 from counterpoint.balancing.combine import _full_precision
 from counterpoint.balancing.gram import TaskGradients
 
@@ -108,7 +107,7 @@ def lookahead(
         elif room:
             rows.append(row)
 
-    with unbalanced(gradients.losses.values()):
+    with gradients.unbalanced():
         table = look_ahead(gradients, rule, reevaluate, baseline=baseline, models=models, see=see)
     if ranks.active:
         absent = [task not in gradients.losses for task in tasks]
@@ -142,5 +141,5 @@ def cosines(gram: Tensor) -> Matrix:
 
 @contextlib.contextmanager
 def _gradients_only(gradients: SharedGradients) -> Iterator[None]:
-    with unbalanced(gradients.losses.values()), _full_precision(gradients.shared[0].device.type):
+    with gradients.unbalanced(), _full_precision(gradients.shared[0].device.type):
         yield

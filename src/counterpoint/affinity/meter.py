@@ -210,7 +210,8 @@ class AffinityMeter:
         counts, values = joined(own, self.tasks, self.ranks)
         if rule is None or not counts:
             return None
-        gradients = SharedGradients(own, shared, self.ranks, counts)
+        together = options.max_bytes is None and options.sketch is None
+        gradients = SharedGradients(own, shared, self.ranks, counts, together=together)
         if reevaluate is None:
             measured = first_order(gradients, values, rule, max_bytes=options.max_bytes, sketch=self._sketch)
         else:

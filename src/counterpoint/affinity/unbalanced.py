@@ -28,23 +28,23 @@ class _Open:
         self.tasks = fan.tasks
         self.last: object = None
         self.skipped: Counter[str] = Counter()
-        self.balance = Balance(Uniform(), fan.tasks, "propagate")
+        self._balance = Balance(Uniform(), fan.tasks, "propagate")
 
-    def reached(self, *_: object) -> None:
+    def _reached(self, *_: object) -> None:
         """Nothing ends."""
 
-    def told(self) -> Told:
+    def _told(self) -> Told:
         """Nothing is known."""
         return Told()
 
-    def forget(self) -> None:
+    def _forget(self) -> None:
         """Nothing to forget."""
 
 
 @contextlib.contextmanager
-def unbalanced(losses: Iterable[Tensor]) -> Iterator[None]:
-    """Within it, backward passes from these losses go through FanOut layers as through an identity."""
-    nodes = [node for node in _nodes(losses) if isinstance(getattr(node, "fan", None), FanOut)]
+def unbalanced(nodes: Iterable[Node]) -> Iterator[None]:
+    """Within it, backward passes go through FanOut layers among these nodes as through an identity."""
+    nodes = [node for node in nodes if is_fan(node)]
     layers = [node.fan for node in nodes]
     for node, layer in zip(nodes, layers, strict=True):
         node.fan = _Open(layer)
@@ -55,7 +55,13 @@ def unbalanced(losses: Iterable[Tensor]) -> Iterator[None]:
             node.fan = layer
 
 
-def _nodes(losses: Iterable[Tensor]) -> set[Node]:
+def is_fan(node: Node) -> bool:
+    """Whether a node of a graph is a FanOut's."""
+    return isinstance(getattr(node, "fan", None), (FanOut, _Open))
+
+
+def nodes_of(losses: Iterable[Tensor]) -> set[Node]:
+    """All nodes of the losses' graphs."""
     seen: set[Node] = set()
     stack = [loss.grad_fn for loss in losses if loss.grad_fn is not None]
     while stack:
