@@ -88,7 +88,7 @@ def extremes(affinity: Affinity) -> str:
     said = (
         f"A step on {affinity.tasks[high[0]]} helps {affinity.tasks[high[1]]} most ({_measured(affinity, high)})."
         if affinity.values[high] > 0
-        else "No pair helps: every affinity is zero or below."
+        else f"No pair helps: every affinity is {'below zero' if affinity.values[high] < 0 else 'zero or below'}."
     )
     if affinity.values[low] >= 0:
         return (
