@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from counterpoint.grouping.generation import climb_and_add, generate, slack_of
+from counterpoint.grouping.generation import generate, slack_of
 from counterpoint.grouping.master import best_of
 
 if TYPE_CHECKING:
     from counterpoint.grouping.enumeration import Oracle
     from counterpoint.grouping.master import Prices
-    from counterpoint.grouping.problem import Array
+    from counterpoint.grouping.relaxation import Relaxed
     from counterpoint.grouping.state import Search
 
 # Sets taken from one exact search while columns are generated ...
@@ -23,34 +22,18 @@ _AT_MOST = 30_000
 
 
 def no_column_missing(
-    search: Search, oracle: Oracle, rng: np.random.Generator, center: Array | None, allowance: float
+    search: Search, oracle: Oracle, rng: np.random.Generator, center: Relaxed | None = None, share: float = 0.0
 ) -> Prices | None:
-    """Proves a bound of the linear program's value plus an allowance.
-
-    Args:
-        search: Whose columns are completed.
-        oracle: The exact search through all sets.
-        rng: For local search.
-        center: [n] prices at which the exact search is easy. Of all prices that prove the bound, those closest to
-            these are taken; ``None`` for the linear program's own.
-        allowance: How far the bound may be from the linear program's value: the more, the easier.
+    """Proves that no set is worth more than the toll at the prices of :func:`generate`, whose arguments these are.
 
     Returns:
-        Prices at which no set is worth more than the toll, ``None`` if time ran out before.
+        The prices, ``None`` if time ran out before.
     """
     problem = search.problem
     while not search.expired():
-        prices = generate(search, rng)
+        prices = generate(search, rng, center, share)
         if prices is None:
             return None
-        if center is not None:
-            goal = prices.value + allowance + 0.05 * problem.tolerance
-            near = search.columns.central(center, goal, search.remaining())
-            if near is None:
-                return None
-            prices = replace(near, weights=prices.weights)
-            if climb_and_add(search, prices, rng):
-                continue
         toll = prices.of_networks + problem.cost
         exact = oracle.above(prices.of_tasks, toll + slack_of(search), _AT_ONCE, search.expired)
         search.exact_rounds += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from counterpoint.grouping.selection import improve, select
 if TYPE_CHECKING:
     from counterpoint.grouping.master import Prices
     from counterpoint.grouping.problem import Mask
+    from counterpoint.grouping.relaxation import Relaxed
     from counterpoint.grouping.state import Search
 
 _RANDOM_STARTS = 32
@@ -22,8 +24,23 @@ def slack_of(search: Search) -> float:
     return 0.1 * search.problem.tolerance / search.problem.networks
 
 
-def generate(search: Search, rng: np.random.Generator) -> Prices | None:
-    """Adds columns until local search finds none that is missing; ``None`` if time ran out before."""
+def generate(
+    search: Search, rng: np.random.Generator, center: Relaxed | None = None, share: float = 0.0
+) -> Prices | None:
+    """Adds columns until local search finds none that is missing.
+
+    Args:
+        search: Whose columns are added to.
+        rng: Draws some of the starts.
+        center: Where prices should be. The linear program's own lie in a corner, and where many are optimal they jump
+            from one corner to another; of all that prove the same, those closest to the center are taken.
+            ``None`` for the linear program's own.
+        share: How far what the prices prove may be above the linear program's value, as a share of what lies between
+            this value and the center's bound.
+
+    Returns:
+        The prices at which none was found, ``None`` if time ran out before.
+    """
     while not search.expired():
         prices = search.columns.prices(search.remaining())
         if prices is None:
@@ -31,12 +48,18 @@ def generate(search: Search, rng: np.random.Generator) -> Prices | None:
         search.rounds += 1
         _round_off(search, prices)
         search.report(search, "columns")
-        if not climb_and_add(search, prices, rng):
+        if center is not None:
+            goal = prices.value + share * max(0.0, center.bound - prices.value) + 0.05 * search.problem.tolerance
+            near = search.columns.central(center.prices, goal, search.remaining())
+            if near is None:
+                return None
+            prices = replace(near, weights=prices.weights)
+        if not _climb_and_add(search, prices, rng):
             return prices
     return None
 
 
-def climb_and_add(search: Search, prices: Prices, rng: np.random.Generator) -> int:
+def _climb_and_add(search: Search, prices: Prices, rng: np.random.Generator) -> int:
     """Adds the sets that local search finds worth more than the toll at these prices; how many were new."""
     problem = search.problem
     found = climb(problem, _starts(search, prices, rng), prices.of_tasks, search.expired)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Bounds are proven one after the other, as shares of the way from the linear program's value to the relaxation's, each
 # harder than the one before: those before the last cost little and leave a bound if time runs out.
+_GENERATED = (0.3, 0.1, 0.03, 0.0)
 _FIRST_SHARE = 0.5
 _LAST_SHARE = 0.02
 # The next share as a factor of the last, by the nodes that took.
@@ -39,13 +40,12 @@ def solve(search: Search, oracle: Oracle, *, easy: bool) -> None:
     rng = np.random.default_rng(0)  # the same answer on every call
     search.report(search, "start")
     search.consider(improve(search.problem, search.best, search.expired))
-    prices = generate(search, rng)
-    if easy and prices is not None:
-        prices = no_column_missing(search, oracle, rng, None, 0.0)
-    if prices is not None and not search.proven:
-        _choose(search)
-    if not easy:
-        prices = _prove_by_steps(search, oracle, rng)
+    if easy:
+        prices = no_column_missing(search, oracle, rng)
+        if prices is not None and not search.proven:
+            _choose(search)
+    else:
+        prices = _by_steps(search, oracle, rng)
     if prices is not None and not search.proven and not search.expired():
         no_choice_better(search, oracle, prices)
     search.consider(tidy(search.problem, search.best))
@@ -61,17 +61,17 @@ def _choose(search: Search) -> None:
     search.report(search, "integer")
 
 
-def _prove_by_steps(search: Search, oracle: Oracle, rng: np.random.Generator) -> Prices | None:
-    relaxed = _relaxed(search)
-    search.limit(relaxed.bound)
+def _by_steps(search: Search, oracle: Oracle, rng: np.random.Generator) -> Prices | None:
+    center = _relaxed(search)
+    search.limit(center.bound)
     search.report(search, "pricing")
+    for share in _GENERATED:
+        generate(search, rng, center, share)
+    if not search.proven and not search.expired():
+        _choose(search)
     share = _FIRST_SHARE
     while True:
-        value = search.columns.prices(search.remaining())
-        if value is None:
-            return None
-        allowance = share * max(0.0, relaxed.bound - value.value)
-        prices = no_column_missing(search, oracle, rng, relaxed.prices, allowance)
+        prices = no_column_missing(search, oracle, rng, center, share)
         if prices is None or share == 0 or search.proven or search.expired():
             return prices
         share *= next(factor for nodes, factor in _STEPS if oracle.effort <= nodes)
