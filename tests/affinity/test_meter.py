@@ -47,7 +47,7 @@ def after_step(problem, optimizer, task, rule):
     with torch.no_grad():
         for parameter in other.encoder.parameters():
             scale = 1.0 if rule == "sgd" else scaled_second_moment(their, parameter)
-            parameter -= LR * scale * parameter.grad
+            parameter.sub_(LR * scale * parameter.grad)
     return other
 
 

@@ -29,6 +29,7 @@ def heat_map(values: NDArray[np.float64], tasks: Sequence[str]) -> str:
         values: [T, T]; NaN leaves a cell empty.
         tasks: Names of the T tasks.
     """
+    tasks = [_printable(name) for name in tasks]
     largest, exponent = _scale(values)
     shown = [name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…" for name in tasks]
     margin = round(max(map(len, shown)) * _LETTER) + 12
@@ -82,6 +83,11 @@ def _cell(value: float, largest: float, exponent: int) -> str:
     text = f"{number:.2f}" if abs(number) < 9.995 else f"{number:.0f}"
     box = f'<rect {size} fill="rgb({red},{green},{blue})"/>'
     return f'{box}<text x="{_CELL // 2}" y="{_CELL // 2 + 4}" text-anchor="middle" fill="{ink}">{text}</text>'
+
+
+def _printable(name: str) -> str:
+    """Control characters are not allowed in XML, not even escaped."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
 
 
 def _superscript(number: int) -> str:
