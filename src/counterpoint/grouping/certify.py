@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from counterpoint.grouping.relaxation import Relaxed
     from counterpoint.grouping.state import Search
 
+# Where so few sets are looked at, local search takes longer.
+_QUICK = 5000
 # Sets taken from one exact search while columns are generated ...
 _AT_ONCE = 200
 # ... and at most, once all that a better grouping could contain are asked for.
@@ -31,7 +33,7 @@ def no_column_missing(
     """
     problem = search.problem
     while not search.expired():
-        prices = generate(search, rng, center, share)
+        prices = generate(search, rng if oracle.effort > _QUICK else None, center, share)
         if prices is None:
             return None
         toll = prices.of_networks + problem.cost

@@ -25,13 +25,13 @@ def slack_of(search: Search) -> float:
 
 
 def generate(
-    search: Search, rng: np.random.Generator, center: Relaxed | None = None, share: float = 0.0
+    search: Search, rng: np.random.Generator | None, center: Relaxed | None = None, share: float = 0.0
 ) -> Prices | None:
     """Adds columns until local search finds none that is missing.
 
     Args:
         search: Whose columns are added to.
-        rng: Draws some of the starts.
+        rng: Draws some of the starts; ``None`` for no local search.
         center: Where prices should be. The linear program's own lie in a corner, and where many are optimal they jump
             from one corner to another; of all that prove the same, those closest to the center are taken.
             ``None`` for the linear program's own.
@@ -54,7 +54,7 @@ def generate(
             if near is None:
                 return None
             prices = replace(near, weights=prices.weights)
-        if not _climb_and_add(search, prices, rng):
+        if rng is None or not _climb_and_add(search, prices, rng):
             return prices
     return None
 

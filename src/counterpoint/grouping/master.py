@@ -61,11 +61,9 @@ class Columns:
         problem, count = self._problem, len(self.values)
         n = len(problem.serve)
         # A task may be served twice if its best conceivable score is paid back: no better than a smaller column.
-        most = np.where(problem.apart, -np.inf, problem.values)[:, problem.serve]
-        most[problem.serve, np.arange(n)] = problem.alone
         serves = hstack((csr_array(self.served.T.astype(float)), csr_array(-np.eye(n))))
         result = linprog(
-            -np.concatenate((self.values, -most.max(axis=0))),
+            -np.concatenate((self.values, -problem.most())),
             A_eq=csc_array(serves),
             b_eq=np.ones(n),
             A_ub=csc_array(np.concatenate((np.ones(count), np.zeros(n)))[None]),
@@ -117,9 +115,12 @@ def best_of(
     fits = np.isfinite(scores) if usable is None else usable & np.isfinite(scores)
     sets, tasks = np.nonzero(fits)
     count, pairs, n = len(members), len(sets), len(problem.serve)
+    if not fits.any(axis=0).all():
+        return None, -np.inf
     ones, row = np.ones(pairs), np.arange(pairs)
     serves_once = csr_array((ones, (tasks, count + row)), shape=(n, count + pairs))
-    opened = hstack((csr_array((-ones, (row, sets)), shape=(pairs, count)), csr_array((ones, (row, row)))))
+    opens = csr_array((-ones, (row, sets)), shape=(pairs, count))
+    opened = hstack((opens, csr_array((ones, (row, row)), shape=(pairs, pairs))))
     few = csr_array((np.ones(count), (np.zeros(count, int), np.arange(count))), shape=(1, count + pairs))
     values = np.concatenate((np.full(count, -problem.cost), scores[sets, tasks]))
     result = milp(

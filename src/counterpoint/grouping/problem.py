@@ -67,6 +67,13 @@ class Problem:
             fine &= ((numbers @ self.apart) * numbers).sum(axis=1) == 0
         return cast("Mask", fine)
 
+    def most(self) -> Array:
+        """[n] No network gives the tasks to serve higher scores than these."""
+        partners = np.where(self.apart, -np.inf, self.values)
+        np.fill_diagonal(partners, self.alone)
+        most: Array = partners[:, self.serve].max(axis=0)
+        return most
+
     def worth(self, members: Mask, prices: Array) -> Array:
         """sum_t max(0, score_t - price_t) of sets [N, T] for prices [n]: what column generation maximizes."""
         worth: Array = np.maximum(self.scores(members) - prices, 0.0).sum(axis=1)

@@ -38,6 +38,7 @@ def solve(search: Search, oracle: Oracle, *, easy: bool) -> None:
         easy: Whether the exact search is quick at any prices.
     """
     rng = np.random.default_rng(0)  # the same answer on every call
+    search.limit(float(search.problem.most().sum()) - search.problem.cost)
     search.report(search, "start")
     search.consider(improve(search.problem, search.best, search.expired))
     if easy:
@@ -48,7 +49,7 @@ def solve(search: Search, oracle: Oracle, *, easy: bool) -> None:
         prices = _by_steps(search, oracle, rng)
     if prices is not None and not search.proven and not search.expired():
         no_choice_better(search, oracle, prices)
-    search.consider(tidy(search.problem, search.best))
+    search.best = tidy(search.problem, search.best)
     search.report(search, "done")
 
 
