@@ -188,7 +188,7 @@ def test_files_that_hold_something_else_are_told_in_one_line(tmp_path, text, mes
 def test_files_that_are_not_there_or_cannot_be_written_are_told(tmp_path):
     with pytest.raises(ValueError, match=r"none.json' cannot be read \(No such file"):
         Affinity.load(tmp_path / "none.json")
-    with pytest.raises(ValueError, match="cannot write .*: No such file or directory; choose another place"):
+    with pytest.raises(ValueError, match=r"cannot write .*: No such file or directory; choose another place"):
         Affinity(np.eye(1), ["a"]).save(tmp_path / "nowhere" / "a.json")
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="is not JSON"):

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from counterpoint.affinity.gradients import Row, SharedGradients
     from counterpoint.affinity.sketch import CountSketch
 
+# Squares of fp32 gradients below this lose digits to underflow; see counterpoint.balancing.gram.
+_SAFE = 1e-30
+
 # Of P tasks, [P, P], fp64 on the CPU: the Gram matrix, and by how much each row's step lowers each column's loss.
 Products = tuple[Tensor, Tensor]
 
@@ -40,12 +43,43 @@ def products(
     one = sum(parameter.numel() * parameter.element_size() for parameter in gradients.shared)
     tasks = len(gradients.tasks)
     if max_bytes is None or max_bytes >= one * tasks:
-        return _at_once(gradients.rows(), gradients.shared, rule)
+        return _stacked(gradients, rule) or _at_once(gradients.rows(), gradients.shared, rule)
     if max_bytes < 2 * one:
         raise ValueError(
             f"max_bytes={max_bytes}, expected at least {2 * one}, the size of two task gradients; sketch= holds one"
         )
     return _in_blocks(gradients, rule, max_bytes // one - 1)
+
+
+def _stacked(gradients: SharedGradients, rule: Displacement) -> Products | None:
+    """From gradients that come stacked, as they are; ``None`` if they do not."""
+    columns = gradients.columns() if isinstance(rule, Diagonal) else None
+    if columns is None or not isinstance(rule, Diagonal):
+        return None
+    gram = _gram(columns)
+    if gram is None or rule.everywhere is not None:
+        return None if gram is None else (gram, gram * float(rule.everywhere or 0.0))
+    fall = _gram(rule.halved(columns))
+    return None if fall is None else (gram, fall)
+
+
+def _gram(columns: Sequence[Tensor | None]) -> Tensor | None:
+    """Inner products, ``None`` where their squares may lack digits."""
+    total: Tensor | None = None
+    for column in columns:
+        if column is None:
+            continue
+        matrix = column.reshape(len(column), -1)
+        matrix = matrix.to(torch.promote_types(matrix.dtype, torch.float32))
+        block = matrix @ matrix.T
+        total = block if total is None else total + block.to(total)
+    if total is None:
+        return None
+    gram = total.to("cpu", torch.float64)
+    squares = gram.diagonal()
+    if not bool(((squares > _SAFE) & (squares < torch.inf)).all()):
+        return None
+    return (gram + gram.T).mul_(0.5)
 
 
 def _at_once(rows: Sequence[Row], shared: Sequence[Tensor], rule: Displacement) -> Products:

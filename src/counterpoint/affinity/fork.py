@@ -150,8 +150,12 @@ class Fork:
                 found[index] = gradient if own is None else own if gradient is None else own + gradient
         return found
 
-    def rows_at_once(self) -> list[list[Tensor | None]] | None:
-        """All tasks' gradients in one batched pass, ``None`` where that would not pay."""
+    def columns(self) -> list[Tensor | None] | None:
+        """All tasks' gradients with respect to each parameter, [T, ...], in one batched pass.
+
+        Returns:
+            ``None`` where that would not pay.
+        """
         edges = list(self.caught[0])
         alike = all(list(caught) == edges for caught in self.caught)
         size = len(self._losses) * (
@@ -169,8 +173,7 @@ class Fork:
             )
         except RuntimeError:  # a hook of the user's on some tensor may not bear it
             return None
-        columns = [[None] * len(self._losses) if column is None else column.unbind() for column in found]
-        return [list(row) for row in zip(*columns, strict=True)]
+        return list(found)
 
     def _is_batched(self, edges: Sequence[Edge]) -> bool:
         seen: set[Node] = set()

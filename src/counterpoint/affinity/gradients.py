@@ -49,7 +49,7 @@ class SharedGradients:
         self.ranks = ranks
         self.counts = counts
         self._fork: Fork | None = None
-        if together and _EDGES and len(losses) > 1:
+        if together and _EDGES and len(losses) > 1 and all(loss.grad_fn is not None for loss in losses.values()):
             fork = Fork(list(losses.values()), shared)
             self._fork = fork if fork.exists else None
 
@@ -78,11 +78,18 @@ class SharedGradients:
 
     def rows(self) -> list[Row]:
         """Those of all tasks."""
-        at_once = None if self._fork is None else self._fork.rows_at_once()
-        if at_once is None:
+        columns = self.columns()
+        if columns is None:
             return [self.row(task) for task in self.tasks]
-        local = dict(zip(self.losses, at_once, strict=True))
-        return [self._over_ranks(task, local.get(task, [None] * len(self.shared))) for task in self.tasks]
+        parts = [[None] * len(self.tasks) if column is None else column.unbind() for column in columns]
+        return [list(row) for row in zip(*parts, strict=True)]
+
+    def columns(self) -> list[Tensor | None] | None:
+        """Those of all tasks with respect to each parameter, [P, ...]; ``None`` where they come one by one."""
+        columns = None if self._fork is None or self.ranks.active else self._fork.columns()
+        if columns is not None and all(column is None for column in columns):
+            raise not_connected(self.tasks[0])
+        return columns
 
     def _alone(self, task: str) -> Row:
         return list(torch.autograd.grad(self.losses[task], self.shared, retain_graph=True, allow_unused=True))

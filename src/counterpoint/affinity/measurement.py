@@ -59,15 +59,16 @@ class Measured:
 
 def joined(losses: Mapping[str, Tensor], tasks: Sequence[str], ranks: Ranks) -> tuple[dict[str, int], Matrix]:
     """On how many ranks each task has a loss, and the mean of it over those, [P]; tasks that none has are left out."""
-    sums, counts = torch.zeros(2, len(tasks), dtype=torch.float64)
-    here = [tasks.index(task) for task in losses]
-    if here:
-        sums[here] = torch.stack([loss.detach().reshape(()).to(torch.float64) for loss in losses.values()]).to("cpu")
-        counts[here] = 1.0
+    sums, counts = np.zeros((2, len(tasks)))
+    if losses:
+        with torch.no_grad():
+            values = torch.stack([loss.reshape(()) for loss in losses.values()]).tolist()
+        for task, value in zip(losses, values, strict=True):
+            sums[tasks.index(task)], counts[tasks.index(task)] = value, 1.0
     if ranks.active:
-        sums, counts = ranks.sum(torch.stack([sums, counts]))
+        sums, counts = ranks.sum(torch.from_numpy(np.stack([sums, counts]))).numpy()
     by_task = {task: int(n) for task, n in zip(tasks, counts.tolist(), strict=True) if n}
-    return by_task, (sums[counts > 0] / counts[counts > 0]).numpy()
+    return by_task, sums[counts > 0] / counts[counts > 0]
 
 
 def first_order(
