@@ -20,6 +20,7 @@ import torch
 from scipy import stats
 
 from counterpoint import AffinityMeter
+from counterpoint.affinity import last_layers
 from counterpoint.study.source import SOURCES, Source
 from measuring import interleaved, print_table, record, round_by_round, seconds_of, spread, target
 
@@ -35,10 +36,10 @@ STEPS_A_ROUND = 50
 
 @dataclass(frozen=True)
 class Contender:
-    """A way to measure: a method, and the last so many parameters of the encoder (all if None)."""
+    """A way to measure: a method, and the last so many layers of the encoder (all if None)."""
 
     method: str
-    last: int | None = None
+    layers: int | None = None
     sketch: int | None = None
     rule: str = "sgd"
 
@@ -47,8 +48,8 @@ CONTENDERS = {
     TRUTH: Contender("lookahead"),
     "first-order": Contender("first-order"),
     "first-order, sketch 1024": Contender("first-order", sketch=1024),
-    "first-order, last two layers": Contender("first-order", last=4),
-    "first-order, last layer": Contender("first-order", last=2),
+    "first-order, last two layers": Contender("first-order", layers=2),
+    "first-order, last layer": Contender("first-order", layers=1),
     "features": Contender("features"),
 }
 
@@ -67,8 +68,11 @@ class Training:
             name: AffinityMeter(source.tasks, one.method, every=every, rule=one.rule, sketch=one.sketch)
             for name, one in contenders.items()
         }
-        encoder = list(self.module.model.encoder.parameters())
-        self.shared = {name: encoder[-one.last :] if one.last else encoder for name, one in contenders.items()}
+        encoder = self.module.model.encoder
+        self.shared = {
+            name: last_layers(encoder, one.layers) if one.layers else list(encoder.parameters())
+            for name, one in contenders.items()
+        }
         self._endless = (batch for _ in cycle([0]) for batch in self.batches)
 
     def losses(self, batch: Any) -> dict[str, torch.Tensor]:

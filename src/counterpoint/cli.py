@@ -64,7 +64,7 @@ def _parser() -> ArgumentParser:
             own.add_function_arguments(command, as_group=False, skip={"affinity"})
         else:
             own.add_function_arguments(command, as_group=False, as_positional=True)
-        commands.add_subcommand(name, own, help=lines.splitlines()[0])
+        commands.add_subcommand(name, own, help=lines.partition("\n")[0])
     return parser
 
 

@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from counterpoint.affinity.affinity import Affinity
+    from counterpoint.affinity.last_layers import last_layers
     from counterpoint.affinity.meter import AffinityMeter
 
-__all__ = ["Affinity", "AffinityMeter"]
+__all__ = ["Affinity", "AffinityMeter", "last_layers"]
 
-_HOME_OF = {"Affinity": "counterpoint.affinity.affinity", "AffinityMeter": "counterpoint.affinity.meter"}
+_HOME_OF = {
+    "Affinity": "counterpoint.affinity.affinity",
+    "AffinityMeter": "counterpoint.affinity.meter",
+    "last_layers": "counterpoint.affinity.last_layers",
+}
 
 
 def __getattr__(name: str) -> object:

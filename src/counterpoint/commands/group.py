@@ -20,7 +20,7 @@ def group(  # noqa: PLR0917  (the command's options)
     apart: str = "",
     time_limit: float = 60.0,
     compare: str = "cs,random",
-    method: Literal["first-order", "lookahead", "features"] = "first-order",
+    method: Literal["first-order", "last-layer", "lookahead", "features"] = "first-order",
     every: int = 10,
     weighting: str = "uniform",
     epochs: int | None = None,
@@ -46,7 +46,7 @@ def group(  # noqa: PLR0917  (the command's options)
         time_limit: seconds for one search.
         compare: what else to try, separated by commas: cs (gradient cosines), random, hoa (trains every pair), optimal
             (trains every set; at most 5 tasks); none with "".
-        method: how affinities are measured.
+        method: how affinities are measured; last-layer is first-order at the encoder's last layer, for deep encoders.
         every: training steps from one measurement to the next.
         weighting: how tasks that share a network are balanced.
         epochs: passes over the training rows; by default what suits the data.
@@ -54,6 +54,7 @@ def group(  # noqa: PLR0917  (the command's options)
         out: folder for results, report, logs and checkpoints; by default runs/group, nothing for a saved affinity.
         workers: trainings side by side, by default one a core.
     """
+    options = dict(locals())
     from counterpoint.study.proposals import GroupingRules  # noqa: PLC0415
 
     rules = GroupingRules(_names(serve), singletons, largest, _pairs(apart), time_limit)
@@ -66,8 +67,6 @@ def group(  # noqa: PLR0917  (the command's options)
         _group_saved(affinity, networks, rules, out)
         return
     import os  # noqa: PLC0415
-    import shlex  # noqa: PLC0415
-    import sys  # noqa: PLC0415
     from dataclasses import replace  # noqa: PLC0415
 
     from counterpoint.report import chosen_candidate, group_verdict, write_group_report  # noqa: PLC0415
@@ -91,9 +90,8 @@ def group(  # noqa: PLR0917  (the command's options)
         workers=workers if workers is not None else os.cpu_count() or 1,
     )
     console.print(f"up to {study.runs} trainings, {study.workers} side by side, into {study.out}", soft_wrap=True)
-    command = shlex.join(["counterpoint", *sys.argv[1:]])
     with GroupProgress() as progress:
-        results = study.run(command, progress)
+        results = study.run(_command(options), progress)
     page = write_group_report(results, study.out / "report.html").resolve()
     console.print(methods_table(results))
     chosen = chosen_candidate(results)
@@ -128,6 +126,16 @@ def _group_saved(path: Path, networks: int, rules: GroupingRules, out: Path | No
         results.save(out)
         page = write_group_report(results, out / "report.html").resolve()
         console.print(f"Report: {page}", markup=False, soft_wrap=True)
+
+
+def _command(options: dict[str, object]) -> str:
+    """The command line that does this again."""
+    import inspect  # noqa: PLC0415
+    import shlex  # noqa: PLC0415
+
+    defaults = {name: option.default for name, option in inspect.signature(group).parameters.items()}
+    given = [f"--{name}={value}" for name, value in options.items() if value != defaults[name]]
+    return shlex.join(["counterpoint", "group", *given])
 
 
 def _names(text: str) -> tuple[str, ...]:

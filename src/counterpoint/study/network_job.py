@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from counterpoint.affinity import AffinityMeter
+from counterpoint.affinity import AffinityMeter, last_layers
 from counterpoint.study.group_results import run_id
-from counterpoint.training import AffinityCallback, fit
+from counterpoint.training import AffinityCallback, MultiTaskModule, fit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from lightning import LightningModule
+    from torch import Tensor
 
     from counterpoint.affinity import Affinity
     from counterpoint.study.source import Source
@@ -23,11 +26,11 @@ class MeterSettings:
     """How affinities are measured in the joint training.
 
     Attributes:
-        method: See :class:`~counterpoint.AffinityMeter`.
+        method: See :class:`~counterpoint.AffinityMeter`; ``"last-layer"`` is ``"first-order"`` at the last shared layer.
         every: Steps from one measurement to the next.
     """
 
-    method: Literal["first-order", "lookahead", "features"] = "first-order"
+    method: Literal["first-order", "last-layer", "lookahead", "features"] = "first-order"
     every: int = 10
 
 
@@ -94,10 +97,7 @@ def train_network(job: NetworkJob, on_epoch: Callable[[float], None]) -> Trained
     """
     module = job.source.build(job.tasks, job.weighting, job.seed)
     settings = replace(job.fit, seed=job.seed, progress_bar=False)
-    meter = None
-    if job.meter is not None:
-        meter = AffinityMeter(job.tasks, job.meter.method, every=job.meter.every)
-    callbacks = [AffinityCallback(meter)] if meter is not None else []
+    callbacks = [_affinity_callback(job.tasks, job.meter)] if job.meter is not None else []
     result = fit(module, job.source.splits(job.tasks), settings, job.folder, on_epoch, callbacks=callbacks)
     parameters = sum(parameter.numel() for parameter in module.model.parameters())
     rows = [
@@ -116,6 +116,18 @@ def train_network(job: NetworkJob, on_epoch: Callable[[float], None]) -> Trained
         }
         for name, task in module.tasks.items()
     ]
-    if meter is None:
+    if not callbacks:
         return TrainedNetwork(rows)
+    meter = callbacks[0].meter
     return TrainedNetwork(rows, meter.compute(), meter.cosines())
+
+
+def _affinity_callback(tasks: Sequence[str], settings: MeterSettings) -> AffinityCallback:
+    if settings.method == "last-layer":
+        return AffinityCallback(AffinityMeter(tasks, "first-order", every=settings.every), shared=_last_layer)
+    return AffinityCallback(AffinityMeter(tasks, settings.method, every=settings.every))
+
+
+def _last_layer(module: LightningModule) -> list[Tensor]:
+    assert isinstance(module, MultiTaskModule)  # noqa: S101  (built by the source)
+    return last_layers(module.model.encoder)

@@ -123,7 +123,7 @@ SOURCES = {
         task=Task.binary,
         encoder=partial(MLPEncoder, 103, (128, 64)),
         head=_one_logit,
-        fit=FitSettings(epochs=20, batch_size=64, record_every=10),
+        fit=FitSettings(epochs=15, batch_size=64, record_every=10),
         network="two hidden layers of 128 and 64, one linear head a task",
     ),
     "digits": Source(
