@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _ENTRIES = 200_000  # numbers in an array of a batch: they fit into the cache
 _SHARED_ROUNDS = 100
+# Beyond so many nodes it pays to improve the multipliers for a size of its own; those serve the next size, too.
+_FEW_NODES = 20_000
 _OWN_ROUNDS = 40
 
 
@@ -50,13 +52,18 @@ class Branching:
             if not complete or expired():
                 complete, ceiling = False, max(ceiling, float(roots[size]))
                 continue
-            own = balance(problem, prices, multipliers, threshold, rounds=_OWN_ROUNDS, size=int(size))
-            root = min(float(roots[size]), float(ceilings(problem, prices, own, int(size)).by_size[size]))
-            if root <= threshold:
-                continue
-            search = _OneSize(problem, prices, own, int(size), threshold)
+            root = float(roots[size])
             missing = at_most - sum(map(len, found))
-            sets, left = search.run(missing, expired)
+            search = _OneSize(problem, prices, multipliers, int(size), threshold)
+            sets, left = search.run(missing, expired, _FEW_NODES)
+            if left > threshold and len(sets) <= missing and not expired():
+                self.effort += search.nodes
+                multipliers = balance(problem, prices, multipliers, threshold, rounds=_OWN_ROUNDS, size=int(size))
+                root = min(root, float(ceilings(problem, prices, multipliers, int(size)).by_size[size]))
+                if root <= threshold:
+                    continue
+                search = _OneSize(problem, prices, multipliers, int(size), threshold)
+                sets, left = search.run(missing, expired, np.inf)
             self.effort += search.nodes
             found.append(sets)
             if left > threshold:
@@ -88,7 +95,7 @@ class _OneSize:
         self._margin = float(margin)
         self.nodes = 0
 
-    def run(self, at_most: int, expired: Callable[[], bool]) -> tuple[Mask, float]:
+    def run(self, at_most: int, expired: Callable[[], bool], most_nodes: float) -> tuple[Mask, float]:
         """Sets above the threshold, and a bound on those not looked at (-inf: none)."""
         tasks = self._problem.size
         nothing = np.zeros((1, tasks), np.float32)
@@ -96,7 +103,7 @@ class _OneSize:
         found: list[Mask] = [np.zeros((0, tasks), dtype=bool)]
         count = 0
         batch = max(64, _ENTRIES // tasks)
-        while stack and count <= at_most and not expired():
+        while stack and count <= at_most and self.nodes <= most_nodes and not expired():
             depth, members, served, idle, missing = stack.pop()
             if len(members) > batch:
                 stack.append((depth, members[batch:], served[batch:], idle[batch:], missing[batch:]))

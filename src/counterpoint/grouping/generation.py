@@ -53,7 +53,9 @@ def generate(
             near = search.columns.central(center.prices, goal, search.remaining())
             if near is None:
                 return None
-            prices = replace(near, weights=prices.weights)
+            # All that is left goes into the toll: the higher it is, the fewer sets are worth more.
+            most = (goal - float(near.of_tasks.sum())) / search.problem.networks
+            prices = replace(near, weights=prices.weights, of_networks=max(near.of_networks, most))
         if rng is None or not _climb_and_add(search, prices, rng):
             return prices
     return None

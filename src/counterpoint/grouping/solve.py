@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 # Bounds are proven one after the other, as shares of the way from the linear program's value to the relaxation's, each
 # harder than the one before: those before the last cost little and leave a bound if time runs out.
 _GENERATED = (0.3, 0.1, 0.03, 0.0)
-_FIRST_SHARE = 0.5
+_FIRST_SHARE = 0.7
 _LAST_SHARE = 0.02
-# The next share as a factor of the last, by the nodes that took.
-_STEPS = ((50_000, 0.25), (500_000, 0.5), (2_000_000, 0.7), (np.inf, 0.85))
+# The next share as a factor of the last, by the nodes that took; a long step where they have stopped growing.
+_STEPS = ((5_000, 0.25), (300_000, 0.75), (3_000_000, 0.85), (np.inf, 0.92))
+_LONG_STEP = 0.25
 _RELAX_ROUNDS = 600
 # Share of the time left that goes into choosing among the columns before the proof.
 _CHOICE = 0.2
@@ -70,12 +71,14 @@ def _by_steps(search: Search, oracle: Oracle, rng: np.random.Generator) -> Price
         generate(search, rng, center, share)
     if not search.proven and not search.expired():
         _choose(search)
-    share = _FIRST_SHARE
+    share, before = _FIRST_SHARE, 0
     while True:
         prices = no_column_missing(search, oracle, rng, center, share)
         if prices is None or share == 0 or search.proven or search.expired():
             return prices
-        share *= next(factor for nodes, factor in _STEPS if oracle.effort <= nodes)
+        step = next(factor for nodes, factor in _STEPS if oracle.effort <= nodes)
+        share *= _LONG_STEP if oracle.effort <= before else step
+        before = oracle.effort
         share = 0.0 if share < _LAST_SHARE else share
 
 
