@@ -5,7 +5,7 @@ alone, random groups, gradient cosines, all pairs (HOA), and, for at most five t
 comes out: test metric and loss, change against each task alone with 95 % intervals over seeds, time with search, and
 how many times cheaper the search is than training all pairs.
 
-    python benchmarks/grouping_methods.py --data yeast --networks 4 --seeds 5 --out benchmarks/results/grouping_yeast.json
+    python benchmarks/grouping_methods.py --data yeast --seeds 5 --out benchmarks/results/grouping_yeast.json
 """
 
 from __future__ import annotations

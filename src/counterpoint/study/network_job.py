@@ -124,8 +124,8 @@ def train_network(job: NetworkJob, on_epoch: Callable[[float], None]) -> Trained
 
 def _affinity_callback(tasks: Sequence[str], settings: MeterSettings) -> AffinityCallback:
     if settings.method == "last-layer":
-        return AffinityCallback(AffinityMeter(tasks, "first-order", every=settings.every), shared=_last_layer)
-    return AffinityCallback(AffinityMeter(tasks, settings.method, every=settings.every))
+        return AffinityCallback(AffinityMeter(tasks, "first-order", every=settings.every, per_lr=True), shared=_last_layer)
+    return AffinityCallback(AffinityMeter(tasks, settings.method, every=settings.every, per_lr=True))
 
 
 def _last_layer(module: LightningModule) -> list[Tensor]:
