@@ -77,29 +77,20 @@ def _best_toggle(problem: Problem, members: Mask) -> Mask | None:
 
 
 def tidy(problem: Problem, selection: Selection) -> Selection:
-    """Leaves out what does not help: helpers, then networks whose tasks fare as well elsewhere."""
+    """Leaves out what does not help: networks whose tasks fare as well elsewhere, then helpers."""
     slack = 1e-13 * len(problem.serve)
     best = selection
-    while True:
-        smaller = [*_with_fewer_networks(best.members), *_with_fewer_tasks(problem, best)]
-        found = (select(problem, members) for members in smaller)
-        better = next((one for one in found if one is not None and one.value >= best.value - slack), None)
-        if better is None:
-            return best
-        best = better
-
-
-def _with_fewer_networks(members: Mask) -> list[Mask]:
-    return [np.delete(members, network, axis=0) for network in range(len(members))]
-
-
-def _with_fewer_tasks(problem: Problem, selection: Selection) -> list[Mask]:
-    served = np.zeros_like(selection.members)
-    served[selection.home, problem.serve] = True
-    smaller = []
-    for network, task in np.argwhere(selection.members & ~served):
-        members = selection.members.copy()
-        members[network, task] = False
-        if problem.allowed(members[network : network + 1])[0]:
-            smaller.append(members)
-    return smaller
+    for network in reversed(range(len(selection.members))):
+        found = select(problem, np.delete(best.members, network, axis=0)) if network < len(best.members) else None
+        if found is not None and found.value >= best.value - slack:
+            best = found
+    for task in range(problem.size):
+        for network in range(len(best.members)):
+            if not best.members[network, task]:
+                continue
+            members = best.members.copy()
+            members[network, task] = False
+            found = select(problem, members) if problem.allowed(members[network : network + 1])[0] else None
+            if found is not None and found.value >= best.value - slack and len(found.members) == len(members):
+                best = found
+    return best
