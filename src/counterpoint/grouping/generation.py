@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from counterpoint.grouping.pricing import climb
-from counterpoint.grouping.selection import improve, select
+from counterpoint.grouping.selection import extend, improve, select
 
 if TYPE_CHECKING:
     from counterpoint.grouping.master import Prices
-    from counterpoint.grouping.problem import Mask
+    from counterpoint.grouping.problem import Array, Mask, Problem
     from counterpoint.grouping.relaxation import Relaxed
     from counterpoint.grouping.state import Search
 
@@ -69,18 +69,32 @@ def _climb_and_add(search: Search, prices: Prices, rng: np.random.Generator) -> 
     return search.add(found[problem.worth(found, prices.of_tasks) > toll], prices.of_tasks)
 
 
-def _starts(search: Search, prices: Prices, rng: np.random.Generator) -> Mask:
-    """The columns in use, a promising pair for every task, and some drawn ones."""
+def start(search: Search) -> None:
+    """A first good selection: sets grown from pairs, taken greedily, then improved together."""
     problem = search.problem
-    size = problem.size
-    gains = np.zeros((size, size))  # what each task of a pair scores above its price
-    gains[:, problem.serve] = np.maximum(problem.values[:, problem.serve] - prices.of_tasks, 0.0)
+    search.consider(improve(problem, search.best, search.expired))
+    nothing = np.zeros(len(problem.serve))
+    pool = climb(problem, _pairs(problem, nothing), nothing, search.expired)
+    search.consider(improve(problem, extend(problem, search.best, pool), search.expired))
+
+
+def _pairs(problem: Problem, prices: Array) -> Mask:
+    """[T, T] every task with the one with which it is worth most."""
+    gains = np.zeros((problem.size, problem.size))  # what each task of a pair scores above its price
+    gains[:, problem.serve] = np.maximum(problem.values[:, problem.serve] - prices, 0.0)
     both = gains + gains.T
     both[problem.apart] = -np.inf
     np.fill_diagonal(both, -np.inf)
-    pairs = np.eye(size, dtype=bool)
-    if size > 1:
-        pairs[np.arange(size), both.argmax(axis=1)] = True
+    pairs = np.eye(problem.size, dtype=bool)
+    if problem.size > 1:
+        pairs[np.arange(problem.size), both.argmax(axis=1)] = True
+    return pairs
+
+
+def _starts(search: Search, prices: Prices, rng: np.random.Generator) -> Mask:
+    """The columns in use, a promising pair for every task, and some drawn ones."""
+    size = search.problem.size
+    pairs = _pairs(search.problem, prices.of_tasks)
     drawn = rng.random((_RANDOM_STARTS, size)) < rng.uniform(0.05, 0.4, (_RANDOM_STARTS, 1))
     used = search.columns.members[: len(prices.weights)][prices.weights > 1e-9]
     return np.unique(np.concatenate((pairs, used, drawn)), axis=0)

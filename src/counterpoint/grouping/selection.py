@@ -41,6 +41,20 @@ def select(problem: Problem, members: Mask) -> Selection | None:
     return Selection(members[used], np.searchsorted(used, home), float(best.sum() - problem.cost * len(used)))
 
 
+def extend(problem: Problem, start: Selection, pool: Mask) -> Selection:
+    """Adds the set of the pool [N, T] that helps most, again and again, while that helps and networks are left."""
+    best = start
+    scores = problem.scores(pool)
+    while len(best.members) < problem.networks and len(pool):
+        now = problem.scores(best.members).max(axis=0)
+        added = int(np.maximum(scores, now).sum(axis=1).argmax())
+        found = select(problem, np.concatenate((best.members, pool[added : added + 1])))
+        if found is None or found.value <= best.value:
+            break
+        best = found
+    return best
+
+
 def improve(problem: Problem, start: Selection, expired: Callable[[], bool]) -> Selection:
     """Steepest ascent: put one task into a network, take one out, or drop or add a network."""
     best = start

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from counterpoint.grouping.certify import no_choice_better, no_column_missing
-from counterpoint.grouping.generation import generate
+from counterpoint.grouping.generation import generate, start
 from counterpoint.grouping.master import best_of
-from counterpoint.grouping.relaxation import Relaxed, relax
+from counterpoint.grouping.relaxation import relax
 from counterpoint.grouping.selection import improve, tidy
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _LAST_SHARE = 0.02
 # The next share as a factor of the last, by the nodes that took; a long step where they have stopped growing.
 _STEPS = ((5_000, 0.25), (300_000, 0.75), (3_000_000, 0.85), (np.inf, 0.92))
 _LONG_STEP = 0.25
-_RELAX_ROUNDS = 600
+_RELAX_ROUNDS = 1000
 # Share of the time left that goes into choosing among the columns before the proof.
 _CHOICE = 0.2
 
@@ -41,7 +41,7 @@ def solve(search: Search, oracle: Oracle, *, easy: bool) -> None:
     rng = np.random.default_rng(0)  # the same answer on every call
     search.limit(float(search.problem.most().sum()) - search.problem.cost)
     search.report(search, "start")
-    search.consider(improve(search.problem, search.best, search.expired))
+    start(search)
     if easy:
         prices = no_column_missing(search, oracle, rng)
         if prices is not None and not search.proven:
@@ -64,7 +64,9 @@ def _choose(search: Search) -> None:
 
 
 def _by_steps(search: Search, oracle: Oracle, rng: np.random.Generator) -> Prices | None:
-    center = _relaxed(search)
+    n = len(search.problem.serve)
+    start_at = np.full(n, search.best.value / n / 2)
+    center = relax(search.problem, start_at, search.best.value, _RELAX_ROUNDS, search.expired)
     search.limit(center.bound)
     search.report(search, "pricing")
     for share in _GENERATED:
@@ -80,11 +82,3 @@ def _by_steps(search: Search, oracle: Oracle, rng: np.random.Generator) -> Price
         share *= _LONG_STEP if oracle.effort <= before else step
         before = oracle.effort
         share = 0.0 if share < _LAST_SHARE else share
-
-
-def _relaxed(search: Search) -> Relaxed:
-    problem = search.problem
-    n = len(problem.serve)
-    starts = [np.full(n, share * search.best.value / n) for share in (0.5, 1.0)]
-    found = [relax(problem, start, search.best.value, _RELAX_ROUNDS, search.expired) for start in starts]
-    return min(found, key=lambda one: one.bound)
