@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from counterpoint import MGDA, DiBS, FanOut
 from counterpoint.affinity.gradients import SharedGradients, checked_shared
@@ -90,6 +91,14 @@ def a_task_without_part_of_the_encoder(encoder, x, fan):
     return losses | {"c": encoder[:2](x).square().mean()}
 
 
+def a_loss_that_sums_others_with_a_fan_out(encoder, x, fan):
+    losses = plain(encoder, x, fan)
+    if fan is None:
+        return losses
+    inner = FanOut(MGDA(), ["one", "two"])
+    return losses | {"c": inner.sum({"one": losses["c"] / 4, "two": losses["c"] * 3 / 4})}
+
+
 WAYS = [
     plain,
     several_features,
@@ -99,6 +108,7 @@ WAYS = [
     one_loss_for_two,
     a_fan_out_behind_another,
     a_task_without_part_of_the_encoder,
+    a_loss_that_sums_others_with_a_fan_out,
 ]
 
 
@@ -174,6 +184,19 @@ def test_a_loss_that_is_itself_a_leaf_is_not_connected():
     losses = plain(encoder, torch.randn(8, 6, dtype=torch.float64), None) | {"b": leaf}
     with pytest.raises(ValueError, match="loss of task 'b' is not connected"):
         gradients_of(losses, list(encoder.parameters()))
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_parameters_hidden_in_a_reentrant_checkpoint_are_not_taken_for_unused(together):
+    encoder, x = mlp(), torch.randn(8, 6, dtype=torch.float64, requires_grad=True)
+    z = encoder[2:](checkpoint(encoder[:2], x, use_reentrant=True))
+    losses = {task: head(z).square().mean() for task, head in heads().items()}
+    with pytest.raises(
+        ValueError, match=r"shape \[5, 6\] is out of reach of the loss of task 'a'.*use_reentrant=False"
+    ):
+        gradients_of(losses, list(encoder.parameters()), together)
+    last = list(encoder[2:].parameters())
+    gradients_of(losses, last, together)
 
 
 def test_every_loss_unconnected_is_told():

@@ -1,11 +1,14 @@
 """Measuring changes nothing, bit for bit, whatever the closure does."""
 
 import random
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.utils.checkpoint import checkpoint
 
 from counterpoint.affinity import AffinityMeter
 
@@ -226,3 +229,42 @@ def test_no_graph_is_made_in_the_closure(make_problem):
         reevaluate=lambda: modes.append(torch.is_grad_enabled()) or problem.losses(),
     )
     assert modes == [False] * 4
+
+
+class Checkpointed(nn.Sequential):
+    def forward(self, x):
+        return checkpoint(super().forward, x, use_reentrant=False)
+
+
+@pytest.mark.parametrize(("method", "baseline"), [("first-order", "reevaluate"), ("lookahead", "given")])
+def test_checkpointed_layers_are_recomputed_without_a_trace(make_problem, snapshot, method, baseline):
+    problem = make_problem(dropout=0.3, norm=True)
+    problem.encoder = Checkpointed(problem.encoder)
+    losses = problem.losses()
+    before = snapshot(problem, None)
+    meter = AffinityMeter(problem.tasks, method, every=1, baseline=baseline)
+    closure = {"reevaluate": problem.losses} if method == "lookahead" else {}
+    meter.step(losses, shared=list(problem.encoder.parameters()), lr=LR, **closure)
+    assert before == snapshot(problem, None)
+
+
+def test_compiled_modules_are_not_compiled_anew_by_every_measurement(make_problem, snapshot):
+    problem = make_problem(norm=True)
+    compilations = []
+
+    def compiler(graph, _):
+        compilations.append(graph)
+        return graph.forward
+
+    problem.encoder = torch.compile(problem.encoder, backend=compiler)
+    counts = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.compile.*global hooks")
+        for _ in range(3):
+            losses = problem.losses()
+            before = snapshot(problem, None)
+            meter = AffinityMeter(problem.tasks, "lookahead", every=1)
+            meter.step(losses, shared=list(problem.encoder.parameters()), lr=LR, reevaluate=problem.losses)
+            assert before == snapshot(problem, None)
+            counts.append(len(compilations))
+    assert counts[0] == counts[1] == counts[2]

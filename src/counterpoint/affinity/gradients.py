@@ -64,7 +64,8 @@ class SharedGradients:
         Over ranks it is the mean over those that have the task: the gradient of the joined batch's loss.
 
         Raises:
-            ValueError: if the loss does not depend on anything shared.
+            ValueError: if the loss does not depend on anything shared, or what is shared is hidden in a reentrant
+                checkpoint.
         """
         own: Row = [None] * len(self.shared)
         if task in self.losses:
@@ -91,12 +92,23 @@ class SharedGradients:
             raise not_connected(self.tasks[0])
         return columns
 
+    def _check_reachable(self, task: str, own: Row) -> None:
+        """Parameters within a reentrant checkpoint are not in the graph: they would be taken for unused."""
+        if any(node.name() == "CheckpointFunctionBackward" for node in nodes_of([self.losses[task]])):
+            missing = next(p for p, gradient in zip(self.shared, own, strict=True) if gradient is None)
+            raise ValueError(
+                f"a shared parameter of shape {list(missing.shape)} is out of reach of the loss of task {task!r}, "
+                "whose graph holds a reentrant checkpoint, expected checkpoint(..., use_reentrant=False)"
+            )
+        if all(gradient is None for gradient in own):
+            raise not_connected(task)
+
     def _alone(self, task: str) -> Row:
         return list(torch.autograd.grad(self.losses[task], self.shared, retain_graph=True, allow_unused=True))
 
     def _over_ranks(self, task: str, own: Row) -> Row:
-        if task in self.losses and all(gradient is None for gradient in own):
-            raise not_connected(task)
+        if task in self.losses and any(gradient is None for gradient in own):
+            self._check_reachable(task, own)
         own = [gradient.to_dense() if gradient is not None and gradient.is_sparse else gradient for gradient in own]
         if not self.ranks.active:
             return own

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from counterpoint.affinity.first_order import products
 from counterpoint.affinity.lookahead import look_ahead
+from counterpoint.affinity.undisturbed import Recomputed
 from counterpoint.balancing.combine import _full_precision
 from counterpoint.balancing.gram import TaskGradients
 
@@ -142,5 +143,5 @@ def cosines(gram: Tensor) -> Matrix:
 
 @contextlib.contextmanager
 def _gradients_only(gradients: SharedGradients) -> Iterator[None]:
-    with gradients.unbalanced(), _full_precision(gradients.shared[0].device.type):
+    with gradients.unbalanced(), _full_precision(gradients.shared[0].device.type), Recomputed():
         yield

@@ -56,8 +56,8 @@ def unbalanced(nodes: Iterable[Node]) -> Iterator[None]:
 
 
 def is_fan(node: Node) -> bool:
-    """Whether a node of a graph is a FanOut's."""
-    return isinstance(getattr(node, "fan", None), (FanOut, _Open))
+    """Whether a node of a graph is where a FanOut makes its copies; the one that sums losses is not."""
+    return isinstance(getattr(node, "fan", None), (FanOut, _Open)) and hasattr(node, "features")
 
 
 def nodes_of(losses: Iterable[Tensor]) -> set[Node]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.modules import module as torch_modules
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
 
@@ -70,6 +72,65 @@ class _State:
         self.module.training = self.training
 
 
+_listening: list[Callable[[nn.Module], None]] = []
+
+
+def _called(module: nn.Module, _: object) -> None:
+    # Within a compiled region the parts are those of the compiled module, which was met before.
+    if not torch.compiler.is_compiling():
+        _listening[-1](module)
+
+
+# One function and one key for good: compiled modules look at both, and would be compiled anew for every other.
+_KEY = RemovableHandle.next_id
+RemovableHandle.next_id += 1
+
+
+@contextlib.contextmanager
+def hearing_of_modules(meet: Callable[[nn.Module], None]) -> Iterator[None]:
+    """Within it, ``meet`` hears of every module that is called, before its forward."""
+    hooks = torch_modules._global_forward_pre_hooks  # noqa: SLF001  (registering would take a new key every time)
+    outermost = not _listening
+    _listening.append(meet)
+    hooks[_KEY] = _called
+    try:
+        yield
+    finally:
+        _listening.pop()
+        if outermost:
+            del hooks[_KEY]
+
+
+class Recomputed:
+    """Within it, backward passes may recompute what was checkpointed; buffers come back at its end.
+
+    Random numbers are up to the checkpoint. Costs nothing where no module is called.
+    """
+
+    def __init__(self) -> None:
+        self._modules: dict[int, _State] = {}
+        self._hearing = hearing_of_modules(self._meet)
+
+    def _meet(self, module: nn.Module) -> None:
+        for part in _parts(module):
+            if id(part) not in self._modules:
+                self._modules[id(part)] = _State.of(part)
+
+    def __enter__(self) -> Self:
+        self._hearing.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._hearing.__exit__(None, None, None)
+        for state in self._modules.values():
+            state.put_back()
+
+
+def _parts(module: nn.Module) -> Iterable[nn.Module]:
+    """The module; of a compiled one all, since its parts are not called one by one."""
+    return module.modules() if hasattr(module, "_orig_mod") else (module,)
+
+
 class Undisturbed:
     """Within it, losses may be evaluated with other values of the shared parameters; at its end all is as before.
 
@@ -94,26 +155,30 @@ class Undisturbed:
             self._keep(parameter)
         for model in models:
             for module in model.modules():
-                self._meet(module, None)
+                self._meet(module)
         self._generators = _generators()
+        self._hearing = hearing_of_modules(self._meet)
 
     def _keep(self, parameter: Tensor) -> None:
         if id(parameter) not in self._parameters:
             self._parameters[id(parameter)] = _Kept.of(parameter)
 
-    def _meet(self, module: nn.Module, _: object) -> None:
-        if id(module) not in self._modules:
-            self._modules[id(module)] = _State.of(module)
-            for parameter in module._parameters.values():  # noqa: SLF001
-                if parameter is not None:
-                    self._keep(parameter)
+    def _meet(self, module: nn.Module) -> None:
+        for part in _parts(module):
+            if id(part) not in self._modules:
+                self._modules[id(part)] = _State.of(part)
+                for parameter in part._parameters.values():  # noqa: SLF001
+                    if parameter is not None:
+                        self._keep(parameter)
 
     def __enter__(self) -> Self:
+        self._hearing.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._hearing.__exit__(None, None, None)
         for kept in self._parameters.values():
             kept.put_back()
         for state in self._modules.values():
@@ -140,14 +205,13 @@ class Undisturbed:
             state.put_back()
         self._generators()
         torch.clear_autocast_cache()  # low-precision copies of parameters elsewhere
-        hooks = [register_module_forward_pre_hook(self._meet), register_optimizer_step_pre_hook(_refuse)]
+        hook = register_optimizer_step_pre_hook(_refuse)
         try:
             with torch.no_grad():
                 found = losses()
         finally:
             torch.clear_autocast_cache()
-            for hook in hooks:
-                hook.remove()
+            hook.remove()
         for kept in self._parameters.values():
             expected = self._present.get(id(kept.tensor), kept.value)
             if kept.tensor.shape != expected.shape or not _same(kept.tensor.detach(), expected):
