@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import nn
 
 from counterpoint import MGDA, DiBS, FanOut, GradNorm
@@ -432,6 +433,27 @@ def test_wrong_optimizers_are_told(make_problem):
         call(problem, rule="optimizer", optimizer=heads, lr=None)
     with pytest.raises(ValueError, match="LBFGS evaluates the loss within its step"):
         call(problem, rule="optimizer", optimizer=lbfgs(problem), lr=None)
+
+
+def test_what_is_no_optimizer_is_told(make_problem):
+    with pytest.raises(TypeError, match="optimizer is a float, expected a torch"):
+        call(make_problem(), optimizer=LR, lr=None)
+
+
+def test_lightnings_wrapper_stands_for_the_optimizer_within(make_problem):
+    problem, optimizer = trained(make_problem, "Adam")
+    for rule in ("sgd", "preconditioned", "optimizer"):
+        values = [
+            measure(problem, each, "first-order", rule).compute().values
+            for each in (optimizer, LightningOptimizer(optimizer))
+        ]
+        np.testing.assert_array_equal(*values)
+
+
+@pytest.mark.parametrize("options", [{"rule": "optimizer"}, {"per_lr": True}, {"method": "lookahead"}])
+def test_numbers_of_another_kind_are_not_gone_on_with(options):
+    with pytest.raises(ValueError, match=f"the state is of {next(iter(options))} "):
+        AffinityMeter(["a"]).load_state_dict(AffinityMeter(["a"], **options).state_dict())
 
 
 def test_nothing_measured_is_no_result():

@@ -186,6 +186,47 @@ def test_what_is_missing_is_told(method, arguments, message):
         fit(Plain(), AffinityCallback(AffinityMeter(TASKS, method), **arguments))
 
 
+class ByHand(Plain):
+    """Two backward passes a batch, and an optimizer for each part, the encoder's last."""
+
+    def __init__(self):
+        super().__init__()
+        self.automatic_optimization = False
+
+    def training_step(self, batch, _):
+        for _ in range(2):
+            self.now = self.losses(batch)
+            self.manual_backward(self.fan.sum(self.now))
+            for optimizer in self.optimizers():
+                optimizer.step()
+                optimizer.zero_grad()
+
+    def configure_optimizers(self):
+        return [torch.optim.SGD(self.heads.parameters(), lr=1.0), torch.optim.Adam(self.encoder.parameters(), lr=LR)]
+
+
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("rule", ["sgd", "optimizer"])
+def test_manual_optimization_with_several_optimizers(every, rule):
+    meter = AffinityMeter(TASKS, "lookahead", every=every, rule=rule)
+    callback = AffinityCallback(meter, lambda m: m.now, lambda m: m.encoder, Plain.losses)
+    fit(ByHand(), callback)
+    assert meter.steps == 12 / every
+
+
+def test_two_rules_may_be_measured_at_once():
+    meters = [AffinityMeter(TASKS, every=2, rule=rule) for rule in ("sgd", "optimizer")]
+    fit(make_module(), *(AffinityCallback(meter) for meter in meters))
+    assert [meter.steps for meter in meters] == [3, 3]
+
+
+def test_a_module_can_be_copied_after_a_step_by_hand():
+    module = make_module()
+    module.training_step(batches(1)[0], 0)
+    assert not copy.deepcopy(module).attached_losses
+    assert module.attached_losses
+
+
 def test_features_need_one_fan_out():
     class Two(Plain):
         def __init__(self):

@@ -124,6 +124,12 @@ class NextStep:
         return shadow
 
 
+def unwrapped(optimizer: Optimizer | None) -> Optimizer | None:
+    """The optimizer within a wrapper whose step does more, such as Lightning's ``self.optimizers()``."""
+    inner = getattr(optimizer, "optimizer", None)
+    return inner if isinstance(inner, torch.optim.Optimizer) else optimizer
+
+
 def displacement(
     rule: Rule, parameters: Sequence[Tensor], lr: LearningRate | None, optimizer: Optimizer | None
 ) -> Displacement | None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.affinity.affinity import Affinity
-from counterpoint.affinity.displacement import LearningRate, Rule, displacement, learning_rates, one_rate
+from counterpoint.affinity.displacement import LearningRate, Rule, displacement, learning_rates, one_rate, unwrapped
 from counterpoint.affinity.gradients import SharedGradients, checked_shared
 from counterpoint.affinity.measurement import features, first_order, joined, lookahead
 from counterpoint.affinity.options import Baseline, Method, Options, check_call, checked_values
@@ -166,11 +166,12 @@ class AffinityMeter:
         Raises:
             ValueError: for an unknown task, something missing that the method needs, a loss that does not depend on
                 what is shared, or a closure that returns other tasks or changes parameters.
-            TypeError: for losses that are not scalar tensors.
+            TypeError: for losses that are not scalar tensors, or an optimizer that is none.
         """
         if self._wait:
             self._wait -= 1
             return False
+        optimizer = unwrapped(optimizer)
         given = {"shared": shared, "lr": lr, "optimizer": optimizer, "reevaluate": reevaluate, "record": record}
         check_call(self.options, given)
         if self.method == "features":
@@ -263,9 +264,15 @@ class AffinityMeter:
         counts = total.counts.astype(np.int64)
         return Affinity(total.mean, self.tasks, moments.steps, total.standard_error, counts, method, phases, about)
 
+    @property
+    def _kind(self) -> dict[str, Any]:
+        """Numbers of one kind may be averaged."""
+        options = self.options
+        return {"tasks": list(self.tasks), "method": options.method, "rule": options.rule, "per_lr": options.per_lr}
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs to go on measuring: numbers and tensors."""
-        state: dict[str, Any] = {"tasks": list(self.tasks), "method": self.method, "wait": self._wait}
+        state: dict[str, Any] = {**self._kind, "wait": self._wait}
         state["skipped"] = torch.from_numpy(self.skipped.copy())
         for name, moments in (("affinities", self._affinities), ("cosines", self._cosines)):
             own = moments.state_dict()
@@ -276,15 +283,15 @@ class AffinityMeter:
         """Goes on where :meth:`state_dict` was taken.
 
         Raises:
-            ValueError: if that was of other tasks or of another method.
+            ValueError: if that was of other tasks, or of another method, rule or unit.
         """
-        for name, own in (("tasks", list(self.tasks)), ("method", self.method)):
-            if state[name] != own:
-                raise ValueError(f"the state is of {name} {state[name]}, expected {own} as this meter has")
+        for name, own in self._kind.items():
+            if state.get(name) != own:
+                raise ValueError(f"the state is of {name} {state.get(name)}, expected {own} as this meter has")
         self._wait = state["wait"]
-        self.skipped = state["skipped"].numpy().copy()
+        self.skipped = state["skipped"].cpu().numpy().copy()
         for name, moments in (("affinities", self._affinities), ("cosines", self._cosines)):
-            moments.load_state_dict({**state[name], "bins": state[name]["bins"].numpy()})
+            moments.load_state_dict({**state[name], "bins": state[name]["bins"].cpu().numpy()})
 
     def __repr__(self) -> str:
         return f"AffinityMeter({list(self.tasks)}, {self.options}, steps={self.steps})"

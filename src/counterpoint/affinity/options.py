@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from torch import Tensor
+from torch.optim import Optimizer
 
 from counterpoint.affinity.displacement import Rule
 from counterpoint.balancing.layout import known
@@ -38,6 +39,10 @@ class Options:
             _one_of(name, getattr(self, name), get_args(kind))
         if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
             raise ValueError(f"every={self.every!r}, expected a positive integer: measures every n-th step")
+        for name in ("max_bytes", "seed"):
+            number = getattr(self, name)
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
+                raise ValueError(f"{name}={number!r}, expected an integer")
         if self.method == "features":
             for name in ("rule", "max_bytes", "sketch"):
                 if getattr(self, name) != getattr(Options, name):
@@ -64,7 +69,7 @@ class Options:
 
 
 def check_call(options: Options, given: Mapping[str, object]) -> None:
-    """Raises ValueError for what a step lacks, or has too much of."""
+    """Raises ValueError for what a step lacks, or has too much of, TypeError for an optimizer that is none."""
     needs = {"first-order": "shared", "lookahead": "reevaluate", "features": "record"}[options.method]
     what = {
         "shared": "the shared parameters, or the module that holds them",
@@ -77,7 +82,10 @@ def check_call(options: Options, given: Mapping[str, object]) -> None:
     for name in ("reevaluate", "record"):
         if name != needs and given[name] is not None:
             raise ValueError(f"{name} is given with method={options.method!r}, which has no use for it: leave it out")
-    if options.rule != "sgd" and given["optimizer"] is None:
+    optimizer = given["optimizer"]
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer is a {type(optimizer).__name__}, expected a torch.optim.Optimizer")
+    if options.rule != "sgd" and optimizer is None:
         raise ValueError(f"optimizer is missing, expected the one that trains with rule={options.rule!r}")
     if options.rule == "optimizer" and given["lr"] is not None:
         raise ValueError("lr is given with rule='optimizer', which steps by the optimizer's own: leave it out")

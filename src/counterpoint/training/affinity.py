@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import lightning
 from torch import nn
 
+from counterpoint.affinity.gradients import checked_shared
 from counterpoint.balancing import FanOut
 from counterpoint.balancing.ranks import WORLD, Ranks
 from counterpoint.training.module import MultiTaskModule
@@ -27,8 +28,9 @@ class AffinityCallback(lightning.Callback):
     """Feeds an :class:`AffinityMeter` in every training step, and keeps what it measured in checkpoints.
 
     With a :class:`MultiTaskModule` nothing else is needed: shared is what lies before the FanOut. With another
-    LightningModule say where things are. The optimizer, and its learning rate, is the trainer's first one. With several
-    devices the meter measures over all of them, unless it was given a process group.
+    LightningModule say where things are. The optimizer, and its learning rate, is the one that trains the shared
+    parameters; for ``"features"`` the trainer's first one. With several devices the meter measures over all of them,
+    unless it was given a process group. Several callbacks need meters that differ in method, rule or unit.
 
     Args:
         meter: The meter, with any method.
@@ -75,8 +77,9 @@ class AffinityCallback(lightning.Callback):
 
     @property
     def state_key(self) -> str:
-        """Callbacks with meters of different methods keep their states apart."""
-        return self._generate_state_key(method=self.meter.method)
+        """Callbacks with meters of different methods or rules keep their states apart."""
+        options = self.meter.options
+        return self._generate_state_key(method=options.method, rule=options.rule, per_lr=options.per_lr)
 
     def setup(self, trainer: lightning.Trainer, pl_module: Module, stage: str) -> None:  # noqa: ARG002
         """Measures over all ranks, unless the meter was given a process group of its own."""
@@ -85,7 +88,18 @@ class AffinityCallback(lightning.Callback):
 
     def on_train_batch_start(self, trainer: lightning.Trainer, pl_module: Module, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         """Holds on to the batch, for lookahead."""
-        self._batch = batch if self.meter.method == "lookahead" and self.meter.due else None
+        self._batch = batch if self.meter.method == "lookahead" else None
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,  # noqa: ARG002
+        pl_module: Module,  # noqa: ARG002
+        outputs: object,  # noqa: ARG002
+        batch: object,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Lets go of it: with manual optimization a batch may see several backward passes."""
+        self._batch = None
 
     def on_before_backward(self, trainer: lightning.Trainer, pl_module: Module, loss: Tensor) -> None:  # noqa: ARG002
         """Measures while the graph is there."""
@@ -94,19 +108,19 @@ class AffinityCallback(lightning.Callback):
         if not self.meter.due:
             self.meter.step({})
             return
-        optimizer = _first(trainer)
+        losses = self._losses(pl_module, attached=True)
+        shared = checked_shared(self._shared(pl_module))
         lookahead = self.meter.method == "lookahead"
         self.meter.step(
-            self._losses(pl_module, attached=True),
-            shared=self._shared(pl_module),
-            optimizer=optimizer,
+            losses,
+            shared=shared,
+            optimizer=_trains(trainer, shared),
             reevaluate=self._closure(trainer, pl_module) if lookahead else None,
             model=pl_module if lookahead else None,
         )
 
     def on_after_backward(self, trainer: lightning.Trainer, pl_module: Module) -> None:
         """Measures what the FanOut compared."""
-        self._batch = None
         if self.meter.method != "features":
             return
         if not self.meter.due:
@@ -163,6 +177,15 @@ def _first(trainer: lightning.Trainer) -> Optimizer:
     if not trainer.optimizers:
         raise ValueError("the trainer has no optimizer, expected configure_optimizers to return one")
     return trainer.optimizers[0]
+
+
+def _trains(trainer: lightning.Trainer, shared: Iterable[Tensor]) -> Optimizer:
+    """The optimizer that holds one of the shared parameters; the meter says if it lacks others."""
+    ours = {id(parameter) for parameter in shared}
+    for optimizer in trainer.optimizers:
+        if any(id(parameter) in ours for group in optimizer.param_groups for parameter in group["params"]):
+            return optimizer
+    return _first(trainer)
 
 
 def _fan(module: Module) -> FanOut:

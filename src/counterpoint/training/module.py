@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
@@ -86,6 +86,10 @@ class MultiTaskModule(lightning.LightningModule):
         present = [name for name in self.tasks if name in targets]
         outputs = self.model(inputs, present)
         return outputs, {name: self.tasks[name].loss(outputs[name], targets[name]) for name in present}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the graph of a step: it can be neither copied nor saved."""
+        return super().__getstate__() | {"attached_losses": {}}
 
     def losses_of(self, batch: tuple[Tensor, dict[str, Tensor]]) -> dict[str, Tensor]:
         """The loss of each task that has targets in the batch."""
