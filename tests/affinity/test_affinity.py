@@ -112,7 +112,10 @@ def test_rank_correlation_is_over_common_off_diagonal_entries():
     ("arguments", "message"),
     [
         (([[1.0, 2.0]], ["a"]), r"affinity values have shape \[1, 2\], expected \[1, 1\]"),
-        ((np.zeros((0, 0)), []), r"shape \[0, 0\]"),
+        ((np.zeros((0, 0)), []), "tasks is empty, expected at least one name"),
+        (([["x"]], ["a"]), r"affinity values are no matrix of numbers \(could not convert string to float: 'x'\)"),
+        (([[1.0]], ["a"], 3, None, [[-1]]), "counts hold something else than numbers of steps"),
+        (([[1.0]], ["a"], 3, None, [[np.nan]]), "counts hold something else than numbers of steps"),
         (([[np.inf]], ["a"]), "hold infinity"),
         (([[np.nan]], ["a"], 3, None, [[2]]), "hold NaN where something was measured"),
         ((np.eye(2), ["a", "a"]), "task 'a' is given 2 times"),
@@ -127,8 +130,13 @@ def test_what_is_no_affinity_is_told(arguments, message):
 
 def test_names_and_phases_that_are_not_there():
     affinity = Affinity(np.eye(2), ["a", "b"])
-    with pytest.raises(KeyError, match=r"unknown task 'c', expected names among \['a', 'b'\]"):
+    with pytest.raises(ValueError, match=r"^unknown task 'c', expected names among \['a', 'b'\]$"):
         affinity["a", "c"]
+    for wrong in ("a", "ab", ("a", "b", "a")):
+        with pytest.raises(TypeError, match="expected two tasks: affinity"):
+            affinity[wrong]
+    with pytest.raises(TypeError, match="tasks='ab', expected a sequence"):
+        affinity.select("ab")
     with pytest.raises(ValueError, match="no phase 'start'"):
         affinity.phase("start")
     with pytest.raises(ValueError, match=r"affinities are of tasks \['x', 'y'\] and \['a', 'b'\]"):
@@ -193,6 +201,33 @@ def test_files_that_are_not_there_or_cannot_be_written_are_told(tmp_path):
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="is not JSON"):
         Affinity.load(tmp_path / "binary.json")
+
+
+@pytest.mark.parametrize("name", ["about", "tasks"])
+def test_what_no_file_can_hold_is_told(tmp_path, name):
+    held = {"about": {"seed": np.int64(3)}} if name == "about" else {"tasks": ["\ud800"]}
+    affinity = Affinity(**{"values": [[1.0]], "tasks": ["a"]} | held)
+    with pytest.raises(ValueError, match=r"cannot write '.*': .*; expected names in Unicode and about= of numbers"):
+        affinity.save(tmp_path / "affinity.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_of_numpy_and_infinite_errors_are_written(tmp_path):
+    Affinity([[1.0]], ["a"], np.int64(3), [[np.inf]]).save(tmp_path / "affinity.json")
+    again = Affinity.load(tmp_path / "affinity.json")
+    assert again.steps == 3
+    assert np.isnan(again.standard_error).all()
+
+
+def test_a_file_of_brackets_is_told(tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"deep.json' is not JSON"):
+        Affinity.load(tmp_path / "deep.json")
+
+
+def test_the_smallest_numbers_have_a_picture():
+    svg = Affinity([[0.0, 5e-324], [1e-323, 1.0]], ["a", "b"]).to_svg(name for name in "ba")
+    assert ET.fromstring(svg) is not None  # noqa: S314  (our own)
 
 
 def test_values_cannot_be_changed():

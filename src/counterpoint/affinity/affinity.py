@@ -11,7 +11,7 @@ from counterpoint.affinity.heat_map import heat_map
 from counterpoint.affinity.storage import from_document, read_document, to_document, write_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -41,7 +41,9 @@ class Affinity:
         about: Facts for people, such as the rule by which the task stepped; numbers, strings, true or false.
 
     Raises:
-        ValueError: for a matrix that is not [T, T], that holds an infinity, or NaN where ``counts`` is not 0.
+        ValueError: for a matrix that is not [T, T], that holds an infinity, or NaN where ``counts`` is not 0; for no
+            tasks, one given twice, or counts that are none.
+        TypeError: if the tasks are not names.
 
     Example:
         >>> affinity = Affinity([[0.3, 0.1], [-0.2, 0.4]], ["left", "right"])
@@ -69,7 +71,10 @@ class Affinity:
             )
         error = np.full_like(values, np.nan) if self.standard_error is None else self.standard_error
         counts = np.where(np.isnan(values), 0, self.steps) if self.counts is None else self.counts
-        counts = _square(counts, tasks, "counts").astype(np.int64)
+        numbers = _square(counts, tasks, "counts")
+        if not ((numbers >= 0) & (numbers < 2**53)).all():
+            raise ValueError("affinity counts hold something else than numbers of steps, expected integers from 0 on")
+        counts = numbers.astype(np.int64)
         if bool((np.isnan(values) & (counts > 0)).any()):
             raise ValueError("affinity values hold NaN where something was measured, expected finite numbers")
         fixed = {
@@ -89,14 +94,19 @@ class Affinity:
         """Affinity of the first task onto the second.
 
         Raises:
-            KeyError: for an unknown task.
+            ValueError: for an unknown task.
+            TypeError: for anything but two names.
         """
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(
+                f"affinity[{pair!r}], expected two tasks: affinity['the one that steps', 'the one affected']"
+            )
         i, j = (self._position(name) for name in pair)
         return float(self.values[i, j])
 
     def _position(self, name: str) -> int:
         if name not in self.tasks:
-            raise KeyError(f"unknown task {name!r}, expected names among {list(self.tasks)}")
+            raise ValueError(f"unknown task {name!r}, expected names among {list(self.tasks)}")
         return self.tasks.index(name)
 
     def __repr__(self) -> str:
@@ -116,19 +126,21 @@ class Affinity:
             raise ValueError(f"no phase {name!r}, expected one of {list(self.phases)}")
         return self.phases[name]
 
-    def select(self, tasks: Sequence[str]) -> Affinity:
+    def select(self, tasks: Iterable[str]) -> Affinity:
         """The rows and columns of some tasks, in the order given.
 
         Raises:
-            KeyError: for an unknown task.
+            ValueError: for an unknown task, one given twice, or none.
+            TypeError: if the tasks are not names.
         """
+        tasks = _names(tasks)
         at = [self._position(name) for name in tasks]
         pick = np.ix_(at, at)
         phases = {name: phase.select(tasks) for name, phase in self.phases.items()}
         return replace(
             self,
             values=self.values[pick],
-            tasks=tuple(tasks),
+            tasks=tasks,
             standard_error=self.standard_error[pick],
             counts=self.counts[pick],
             phases=phases,
@@ -149,14 +161,16 @@ class Affinity:
         return Affinity(values, self.tasks, self.steps, None, counts, self.method, {}, self.about)  # type: ignore[arg-type]
 
     @classmethod
-    def mean(cls, affinities: Sequence[Affinity]) -> Affinity:
+    def mean(cls, affinities: Iterable[Affinity]) -> Affinity:
         """Mean of several matrices of the same tasks, say of several seeds; each counts once where it has an entry.
 
-        The standard error is that of the mean over the matrices, NaN for a single one.
+        Its ``method`` and ``about`` are those of the first. The standard error is that of the mean over the matrices,
+        NaN for a single one.
 
         Raises:
             ValueError: for none, or for matrices of different tasks.
         """
+        affinities = list(affinities)
         if not affinities:
             raise ValueError("affinities is empty, expected at least one Affinity")
         first = affinities[0]
@@ -214,7 +228,7 @@ class Affinity:
         """Writes JSON, completely or not at all.
 
         Raises:
-            ValueError: if the file cannot be written.
+            ValueError: if the file cannot be written, or ``about`` holds what JSON cannot.
         """
         write_document(path, to_document(self))
 
@@ -252,6 +266,8 @@ def _names(tasks: object) -> tuple[str, ...]:
     if isinstance(tasks, str) or not hasattr(tasks, "__iter__"):
         raise TypeError(f"tasks={tasks!r}, expected a sequence of names")
     names = tuple(tasks)
+    if not names:
+        raise ValueError("tasks is empty, expected at least one name")
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"tasks holds {name!r}, expected names (str)")
@@ -261,8 +277,11 @@ def _names(tasks: object) -> tuple[str, ...]:
 
 
 def _square(matrix: ArrayLike, tasks: tuple[str, ...], what: str) -> Matrix:
-    array = np.array(matrix, dtype=np.float64)
-    if array.shape != (len(tasks), len(tasks)) or not tasks:
+    try:
+        array = np.array(matrix, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"affinity {what} are no matrix of numbers ({error}), expected [T, T]") from None
+    if array.shape != (len(tasks), len(tasks)):
         raise ValueError(
             f"affinity {what} have shape {list(array.shape)}, expected [{len(tasks)}, {len(tasks)}] for tasks "
             f"{list(tasks)}"

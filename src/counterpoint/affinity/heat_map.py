@@ -67,7 +67,7 @@ def _scale(values: NDArray[np.float64]) -> tuple[float, int]:
     largest = float(known.max()) if known.size else 0.0
     if largest == 0.0:
         return 1.0, 0
-    exponent = math.floor(math.log10(largest))
+    exponent = max(math.floor(math.log10(largest)), -307)  # beyond, powers of ten lose digits and vanish
     return largest, 0 if -2 < exponent < 2 else exponent
 
 

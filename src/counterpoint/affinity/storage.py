@@ -34,10 +34,10 @@ def to_document(affinity: Affinity) -> dict[str, Any]:
 
 def _measured(affinity: Affinity) -> dict[str, Any]:
     matrices = {
-        name: [[None if math.isnan(value) else value for value in row] for row in getattr(affinity, name).tolist()]
+        name: [[value if math.isfinite(value) else None for value in row] for row in getattr(affinity, name).tolist()]
         for name in _MATRICES
     }
-    return {"steps": affinity.steps, **matrices}
+    return {"steps": int(affinity.steps), **matrices}
 
 
 def from_document(document: dict[str, Any], path: str | Path) -> Affinity:
@@ -90,7 +90,7 @@ def read_document(path: str | Path) -> dict[str, Any]:
         raise ValueError(
             f"'{path}' cannot be read ({error.strerror}), expected a file that Affinity.save wrote"
         ) from None
-    except ValueError:  # JSON and UTF-8 errors are ValueErrors
+    except (ValueError, RecursionError):  # JSON and UTF-8 errors are ValueErrors
         raise ValueError(f"'{path}' is not JSON, expected a file that Affinity.save wrote") from None
     if not isinstance(document, dict):
         what = type(document).__name__
@@ -105,13 +105,18 @@ def write_document(path: str | Path, document: dict[str, Any]) -> None:
         ValueError: if that is not possible.
     """
     target = Path(path)
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        text = (json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"cannot write '{target}': {error}; expected names in Unicode and about= of numbers, strings, true or false"
+        ) from None
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         os.close(handle)
         temporary = Path(name)
         try:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_bytes(text)
             temporary.chmod(0o644)  # mkstemp makes it private; results are meant to be read by others
             temporary.replace(target)
         finally:
