@@ -86,9 +86,10 @@ class _OneSize:
         self._order = np.argsort(-rows, kind="stable")  # the promising first: leaving one out then lowers the bound
         self._problem, self._prices, self._size, self._threshold = problem, prices, size, threshold
         both = [matrix[np.ix_(self._order, self._order)] for matrix in (served, idle)]
-        possible = [np.abs(matrix[matrix > FORBIDDEN / size]).max(initial=0.0) for matrix in both]
-        # Of sums in single precision, with room to spare: what lies within is looked at, never left out.
-        margin = 4 * np.finfo(np.float32).eps * size * size * max(possible)
+        # Rounding in single precision, at worst: `size` sums of `size - 1` contributions each, and their sum. What lies
+        # within is looked at.
+        sizes = [np.where(matrix > FORBIDDEN / size, np.abs(matrix), 0.0) for matrix in both]
+        margin = np.finfo(np.float32).eps * size**2 * max(_largest(matrix, size - 1).max() for matrix in sizes)
         self._enough = np.float32(threshold - margin)
         self._served, self._idle = (_without_diagonal(matrix).astype(np.float32) for matrix in both)
         self._most_served, self._most_idle = (_suffix_sums(matrix, size) for matrix in both)

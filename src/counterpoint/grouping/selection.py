@@ -10,7 +10,11 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from counterpoint.grouping.problem import Ints, Mask, Problem
+    from counterpoint.grouping.problem import Array, Ints, Mask, Problem
+
+
+# Below every score: what a task in no network counts for while sets are exchanged.
+_UNSERVED = 1e4
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +57,33 @@ def extend(problem: Problem, start: Selection, pool: Mask) -> Selection:
             break
         best = found
     return best
+
+
+def exchange(scores: Array, chosen: Ints, expired: Callable[[], bool]) -> tuple[Ints, float]:
+    """Exchanges one chosen set for one of the pool while that helps (Teitz and Bart 1968, for the p-median problem).
+
+    Args:
+        scores: [N, n] of the pool.
+        chosen: [k] indices of the sets to start from.
+        expired: Whether time has run out.
+
+    Returns:
+        The indices chosen in the end and the sum of scores; far below zero if a task is in none of them.
+    """
+    finite = np.maximum(scores, -_UNSERVED)
+    value = float(finite[chosen].max(axis=0).sum())
+    while not expired():
+        best = (value + 1e-10, -1, -1)
+        for position in range(len(chosen)):
+            others = finite[np.delete(chosen, position)].max(axis=0, initial=-_UNSERVED)
+            totals = np.maximum(finite, others).sum(axis=1)
+            entering = int(totals.argmax())
+            best = max(best, (float(totals[entering]), position, entering))
+        if best[1] < 0:
+            break
+        chosen = chosen.copy()
+        value, chosen[best[1]] = best[0], best[2]
+    return chosen, value
 
 
 def improve(problem: Problem, start: Selection, expired: Callable[[], bool]) -> Selection:
