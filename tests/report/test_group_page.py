@@ -146,6 +146,22 @@ def test_single_tasks_and_all_together_can_be_the_choice(fabricate_groups):
     assert chosen_candidate(together).family == "together"
 
 
+@pytest.mark.parametrize("family", ["single", "together"])
+def test_a_reference_that_breaks_the_rules_is_compared_with_but_never_chosen(fabricate_groups, family):
+    losses = {"single": [0.0], "together": [5.0, 5.1] if family == "together" else [-2.0, -2.1], "tag": [-1.0, -1.1]}
+    results = fabricate_groups(losses=losses, families=("tag",), sizes=(2,))
+    favoured = "each task alone" if family == "single" else "all tasks together in one network"
+    assert f"Validation losses favour {favoured}" in group_verdict(results)[0]
+    marked = tuple(dataclasses.replace(c, follows_rules=c.family != family) for c in results.candidates)
+    results = dataclasses.replace(results, candidates=marked)
+    verdict = group_verdict(results)
+    other = "each task alone" if family == "together" else "2 networks grouped by task affinity"
+    assert f"Validation losses favour {other}" in verdict[0]
+    assert verdict[-1] == f"The rules given forbid {favoured}: it was trained for comparison only."
+    assert "one network is cheaper" not in " ".join(verdict)
+    assert "breaks the rules: for comparison only" in render_groups(results)
+
+
 def test_equal_options_lead_to_the_fewest_networks(fabricate_groups):
     same = around(2.0)[0]
     results = fabricate_groups(seeds=5, sizes=(2, 3), losses={"tag": same, "together": [0.0]})

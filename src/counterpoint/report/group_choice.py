@@ -48,6 +48,7 @@ class Choice:
         together: The method against all tasks together on test data; None if it is that, or that was not trained.
         cheaper: The method with the fewest networks, fewer than the chosen, from which neither validation nor test
             data tell it apart; None where there is none.
+        excluded: References that were no option, because they break the study's rules.
     """
 
     method: GroupMethod
@@ -56,13 +57,15 @@ class Choice:
     alone: Change | None
     together: Change | None
     cheaper: GroupMethod | None
+    excluded: tuple[GroupMethod, ...] = ()
 
 
 def choose(methods: Sequence[GroupMethod], scores: pd.DataFrame) -> Choice | None:
     """Chooses among each task alone, all together, and the task-affinity groupings, on validation losses.
 
-    The criterion is the mean over tasks of the relative change against each task alone, averaged over seeds. The
-    choice never sees test data, so what test data say about it is not flattered by having been chosen.
+    The criterion is the mean over tasks of the relative change against each task alone, averaged over seeds.
+    References that break the study's rules are no options. The choice never sees test data, so what test data say
+    about it is not flattered by having been chosen.
 
     Args:
         methods: The study's methods.
@@ -80,6 +83,8 @@ def choose(methods: Sequence[GroupMethod], scores: pd.DataFrame) -> Choice | Non
     rated = [(method.validation, method) for method in options if method.validation is not None]
     rated = [(gain, method) for gain, method in rated if gain.seeds == nothing.seeds]
     rated.append((nothing, alone))
+    # A reference may break the rules; where nothing else is left, it is still what there is to tell about.
+    rated = [(gain, method) for gain, method in rated if method.follows_rules] or rated
     validation, chosen = max(rated, key=lambda pair: (pair[0].mean, -pair[1].networks[1], pair[1].family == TOGETHER))
     tags = [(gain.mean, -method.size, method) for gain, method in rated if method.family == TAG]
     joint = next((method for method in options if method.family == TOGETHER), None)
@@ -90,6 +95,7 @@ def choose(methods: Sequence[GroupMethod], scores: pd.DataFrame) -> Choice | Non
         alone=on_test(scores, chosen, alone) if chosen is not alone else None,
         together=on_test(scores, chosen, joint) if joint is not None and chosen is not joint else None,
         cheaper=_cheaper([method for _, method in rated], chosen, scores),
+        excluded=tuple(method for method in options if not method.follows_rules and method is not chosen),
     )
 
 

@@ -60,6 +60,7 @@ class GroupMethod:
         search: The search's part of it.
         parameters: The fewest and the most parameters of all networks of one seed.
         draws: Random draws one by one; empty for other families.
+        follows_rules: Whether the study's rules allow it.
     """
 
     family: str
@@ -75,6 +76,7 @@ class GroupMethod:
     search: float
     parameters: tuple[int, int]
     draws: tuple[Draw, ...] = ()
+    follows_rules: bool = True
 
     @property
     def label(self) -> str:
@@ -200,6 +202,7 @@ def _row(candidates: list[Candidate], scores: pd.DataFrame) -> GroupMethod:
         draws=tuple(_draw(compared, losses, key, float(seconds[key].mean())) for key in keys)
         if family == "random"
         else (),
+        follows_rules=all(candidate.follows_rules for candidate in candidates),
     )
 
 

@@ -90,6 +90,8 @@ def _change(method: GroupMethod, estimate: Estimate | None, note: str) -> Cell:
 
 
 def _drawn(method: GroupMethod) -> str:
+    if not method.follows_rules:
+        return "breaks the rules: for comparison only"
     return f"mean of {plural(len(method.draws), 'draw')}" if method.draws else ""
 
 

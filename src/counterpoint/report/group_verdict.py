@@ -74,7 +74,9 @@ def trained_verdict(choice: Choice, groups: dict[int, list[Groups]]) -> tuple[st
     if choice.together:
         lead = "Compared" if choice.alone else "On test data, compared"
         said = _judged(choice.together)
-        if not (choice.cheaper and choice.cheaper.family == TOGETHER) and not choice.together.finds_difference:
+        allowed = TOGETHER not in {method.family for method in choice.excluded}
+        named = choice.cheaper is not None and choice.cheaper.family == TOGETHER
+        if allowed and not named and not choice.together.finds_difference:
             said += "; one network is cheaper to serve"
         sentences.append(f"{lead} with all tasks together: {said}.")
     if choice.cheaper:
@@ -85,6 +87,8 @@ def trained_verdict(choice: Choice, groups: dict[int, list[Groups]]) -> tuple[st
             else f"One seed cannot tell it from {name}"
         )
         sentences.append(f"{found}; fewer networks are cheaper to serve, and more seeds may tell them apart.")
+    for method in choice.excluded:
+        sentences.append(f"The rules given forbid {phrase(method)}: it was trained for comparison only.")
     return tuple(sentences)
 
 

@@ -65,6 +65,7 @@ class Candidate:
         bound: No grouping of this size scores more.
         status: ``"optimal"`` or ``"feasible"``, of the search for this grouping.
         search_seconds: Trainings for one seed that had to precede it and are not of its own networks, and the search.
+        follows_rules: Whether the study's rules allow it; a reference may break them, and is then nothing to choose.
     """
 
     family: str
@@ -76,6 +77,7 @@ class Candidate:
     bound: float | None = None
     status: str = "optimal"
     search_seconds: float = 0.0
+    follows_rules: bool = True
 
     @property
     def method(self) -> str:
