@@ -49,6 +49,9 @@ def run(*arguments, **options):
         (["group", "--data=yeast", "--apart=class-1"], "--apart 'class-1' is not a pair"),
         (["group", "--data=digits", "--networks=1", "--apart=left+right"], "left"),
         (["group", "--data=digits", "--seeds=0"], "seeds is 0, expected at least 1"),
+        (["group", "--data=digits", "--weighting=mgad"], "unknown weighting 'mgad'"),
+        (["group", "--data=digits", "--every=0"], "every=0, expected a positive integer"),
+        (["group", "--data=digits", "--compare=hoa,cs,hoa"], "competitor 'hoa' is given twice"),
     ],
 )
 def test_what_the_user_can_mend_gets_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):

@@ -10,7 +10,9 @@ from counterpoint.study.proposals import (
     GroupingRules,
     alone,
     best_of_all,
+    best_of_all_for_every_size,
     draw,
+    draws,
     for_every_size,
     from_affinity,
     pairwise_gains,
@@ -124,6 +126,45 @@ def test_sizes_too_small_for_the_rules_are_left_out():
 
 
 def test_what_has_to_be_trained_first():
-    assert len(sets_to_train("hoa", TASKS)) == 4 + 6
-    assert len(sets_to_train("optimal", TASKS)) == 15
-    assert sets_to_train("random", TASKS) == []
+    rules = GroupingRules()
+    assert len(sets_to_train("hoa", TASKS, rules)) == 4 + 6
+    assert len(sets_to_train("optimal", TASKS, rules)) == 15
+    assert sets_to_train("random", TASKS, rules) == []
+
+
+def test_nothing_is_trained_that_no_grouping_could_use():
+    rules = GroupingRules(serve=("a", "b"), singletons="forbid", largest=3, apart=(("a", "c"),))
+    sets = sets_to_train("hoa", TASKS, rules)
+    assert sets == [("a",), ("b",), ("a", "b"), ("a", "d"), ("b", "c"), ("b", "d")]
+    every = sets_to_train("optimal", TASKS, rules)
+    assert every == [*sets, ("a", "b", "d"), ("b", "c", "d")]
+    table = {key: loss for key, loss in losses(np.random.default_rng(0)).items() if tuple(sorted(key[0])) in every}
+    gains = pairwise_gains(TASKS, table)
+    assert gains[3, 0] != 0.0  # d may help a
+    assert gains[2, 0] == 0.0  # c must not
+    assert best_of_all(TASKS, table, 2, rules, search={}, seed=None).score is not None
+
+
+def test_references_say_whether_they_follow_the_rules():
+    for rules, apart, joined in (
+        (GroupingRules(), True, True),
+        (GroupingRules(singletons="forbid"), False, True),
+        (GroupingRules(largest=3), True, False),
+        (GroupingRules(apart=(("a", "d"),)), True, False),
+    ):
+        assert alone(TASKS, rules).follows_rules is apart
+        assert together(TASKS, rules).follows_rules is joined
+
+
+def test_draws_leave_out_sizes_that_the_rules_do_not_allow():
+    assert {c.size for c in draws(tuple("abcde"), (2, 3, 4), GroupingRules(singletons="forbid"), 2)} == {2}
+    assert {c.size for c in draws(TASKS, (2, 3, 4), GroupingRules(largest=1), 1)} == {4}
+    with pytest.raises(ValueError, match="no random grouping of 2 tasks into 3 networks"):
+        draws(TASKS, (3,), GroupingRules(serve=("a", "b")), 1)
+
+
+def test_the_best_of_all_leaves_out_sizes_too_small_for_the_rules():
+    rules = GroupingRules(apart=(("a", "b"), ("a", "c"), ("b", "c")))
+    table = losses(np.random.default_rng(0))
+    found = best_of_all_for_every_size(TASKS, table, (2, 3, 4), rules, search={}, seed=None)
+    assert [candidate.size for candidate in found] == [3, 4]

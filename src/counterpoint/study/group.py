@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,10 +16,11 @@ import numpy as np
 import pandas as pd
 
 from counterpoint.affinity import Affinity
+from counterpoint.balancing import FanOut, get_weighting
 from counterpoint.study import proposals
 from counterpoint.study.group_results import FAMILIES, NETWORKS, Candidate, GroupResults, run_id
 from counterpoint.study.local import run_all
-from counterpoint.study.network_job import MeterSettings, NetworkJob, TrainedNetwork, train_network
+from counterpoint.study.network_job import MeterSettings, NetworkJob, TrainedNetwork, affinity_callback, train_network
 from counterpoint.study.proposals import GroupingRules
 from counterpoint.study.provenance import machine, versions
 from counterpoint.study.results import check_writable
@@ -96,15 +98,20 @@ class GroupStudy:
         for name in self.compare:
             if name not in COMPETITORS:
                 raise ValueError(f"unknown competitor {name!r}, expected names among {', '.join(COMPETITORS)}")
+            if self.compare.count(name) > 1:
+                raise ValueError(f"competitor {name!r} is given twice, expected each name once")
         count = len(self.source.tasks)
         if "optimal" in self.compare and count > _MOST_TASKS_TO_TRAIN_EVERY_SET:
             raise ValueError(
                 f"'optimal' trains every set of tasks, {2**count - 1:,} for {count} tasks, expected at most "
                 f"{_MOST_TASKS_TO_TRAIN_EVERY_SET} tasks: leave it out"
             )
+        FanOut(get_weighting(self.weighting), self.source.tasks)  # refuses what makes no sense at feature level
+        affinity_callback(self.source.tasks, self.meter)
         # A rehearsal on nothing: contradictory rules are refused before hours of training.
         nothing = Affinity(np.zeros((count, count)), self.source.tasks)
         proposals.from_affinity("tag", nothing, self.networks, self.rules, search={}, seed=None)
+        _ = self._draws
         check_writable(self.out)
 
     @property
@@ -118,22 +125,25 @@ class GroupStudy:
         tasks = self.source.tasks
         sets = [tasks, *((task,) for task in self.rules.served(tasks))]
         for family in self.compare:
-            sets += proposals.sets_to_train(family, tasks)
-        sets += [network.tasks for candidate in self._draws() for network in candidate.networks]
+            sets += proposals.sets_to_train(family, tasks, self.rules)
+        sets += [network.tasks for candidate in self._draws for network in candidate.networks]
         return _distinct(sets)
 
+    @cached_property
     def _draws(self) -> list[Candidate]:
         if "random" not in self.compare:
             return []
-        sizes = range(2, self.networks + 1)
-        return [proposals.draw(self.source.tasks, k, self.rules, r) for k in sizes for r in range(self.draws)]
+        most = min(self.networks, len(self.rules.served(self.source.tasks)))
+        return proposals.draws(self.source.tasks, range(2, most + 1), self.rules, self.draws)
 
     @property
     def runs(self) -> int:
         """The most trainings that this can take."""
         first = len(self._first_sets)
         families = 1 + sum(name in self.compare for name in ("cs", "hoa"))
-        return self.seeds * (first + families * sum(range(2, self.networks + 1)))
+        # A single network is that of all tasks together, unless some tasks may be left out.
+        single = 1 if self.rules.serve else 0
+        return self.seeds * (first + single + families * sum(range(2, self.networks + 1)))
 
     def run(self, command: str, watcher: Watcher) -> GroupResults:
         """Trains everything and saves the results.
@@ -144,7 +154,8 @@ class GroupStudy:
         """
         started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
         (self.out / "study.json").unlink(missing_ok=True)  # until this study is done there are no results here
-        shutil.rmtree(self.out / "runs", ignore_errors=True)
+        for folder in (self.out / "runs").glob("*-tasks-????????????-seed*"):  # what else is there is not ours
+            shutil.rmtree(folder, ignore_errors=True)
         everyone = self.source.tasks
         first = {(tasks, seed) for tasks in self._first_sets for seed in range(self.seeds)}
         title = "Joint training with the meter on, single tasks, and what the comparison needs"
@@ -216,7 +227,7 @@ class GroupStudy:
                     some = sizes if family == "tag" else sizes[1:]
                     found += proposals.for_every_size(family, mean, some, self.rules, search=search, seed=label)
             for family in self.compare:
-                sets = proposals.sets_to_train(family, tasks)
+                sets = proposals.sets_to_train(family, tasks, self.rules)
                 if not sets:
                     continue
                 search = self._seconds(sets, seeds, trained)
@@ -225,11 +236,10 @@ class GroupStudy:
                     gains = Affinity(proposals.pairwise_gains(tasks, losses), tasks)
                     found += proposals.for_every_size("hoa", gains, sizes[1:], self.rules, search=search, seed=label)
                 else:
-                    found += [
-                        proposals.best_of_all(tasks, losses, k, self.rules, search=search, seed=label)
-                        for k in sizes[1:]
-                    ]
-        return found + self._draws()
+                    found += proposals.best_of_all_for_every_size(
+                        tasks, losses, sizes[1:], self.rules, search=search, seed=label
+                    )
+        return found + self._draws
 
     @staticmethod
     def _seconds(

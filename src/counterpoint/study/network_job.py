@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+import torch
 
 from counterpoint.affinity import AffinityMeter, last_layers
 from counterpoint.study.group_results import run_id
 from counterpoint.training import AffinityCallback, MultiTaskModule, fit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from lightning import LightningModule
@@ -26,7 +29,8 @@ class MeterSettings:
     """How affinities are measured in the joint training.
 
     Attributes:
-        method: See :class:`~counterpoint.AffinityMeter`; ``"last-layer"`` is ``"first-order"`` at the last shared layer.
+        method: See :class:`~counterpoint.AffinityMeter`; ``"last-layer"`` is ``"first-order"`` at the last shared
+            layer.
         every: Steps from one measurement to the next.
     """
 
@@ -97,8 +101,9 @@ def train_network(job: NetworkJob, on_epoch: Callable[[float], None]) -> Trained
     """
     module = job.source.build(job.tasks, job.weighting, job.seed)
     settings = replace(job.fit, seed=job.seed, progress_bar=False)
-    callbacks = [_affinity_callback(job.tasks, job.meter)] if job.meter is not None else []
-    result = fit(module, job.source.splits(job.tasks), settings, job.folder, on_epoch, callbacks=callbacks)
+    callbacks = [affinity_callback(job.tasks, job.meter)] if job.meter is not None else []
+    with _one_thread():
+        result = fit(module, job.source.splits(job.tasks), settings, job.folder, on_epoch, callbacks=callbacks)
     parameters = sum(parameter.numel() for parameter in module.model.parameters())
     rows = [
         {
@@ -122,10 +127,28 @@ def train_network(job: NetworkJob, on_epoch: Callable[[float], None]) -> Trained
     return TrainedNetwork(rows, meter.compute(), meter.cosines())
 
 
-def _affinity_callback(tasks: Sequence[str], settings: MeterSettings) -> AffinityCallback:
+def affinity_callback(tasks: Sequence[str], settings: MeterSettings) -> AffinityCallback:
+    """A fresh meter for a training of these tasks.
+
+    Raises:
+        ValueError: for settings that make no sense.
+    """
     if settings.method == "last-layer":
-        return AffinityCallback(AffinityMeter(tasks, "first-order", every=settings.every, per_lr=True), shared=_last_layer)
+        return AffinityCallback(
+            AffinityMeter(tasks, "first-order", every=settings.every, per_lr=True), shared=_last_layer
+        )
     return AffinityCallback(AffinityMeter(tasks, settings.method, every=settings.every, per_lr=True))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As in every worker process: another number of threads would round sums in another way."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _last_layer(module: LightningModule) -> list[Tensor]:

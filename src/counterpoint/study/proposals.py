@@ -15,7 +15,7 @@ from counterpoint.study.group_results import Candidate
 from counterpoint.study.summary import BASELINE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from counterpoint.affinity import Affinity
 
@@ -60,12 +60,14 @@ class GroupingRules:
 def alone(tasks: Sequence[str], rules: GroupingRules) -> Candidate:
     """Each served task by itself, whatever the rules say of single tasks: the reference."""
     served = rules.served(tasks)
-    return Candidate(BASELINE, len(served), tuple(Network((task,), (task,)) for task in served))
+    networks = tuple(Network((task,), (task,)) for task in served)
+    return Candidate(BASELINE, len(served), networks, follows_rules=all(rules.allows((task,)) for task in served))
 
 
 def together(tasks: Sequence[str], rules: GroupingRules) -> Candidate:
-    """One network for everything: the other reference."""
-    return Candidate("together", 1, (Network(tuple(tasks), rules.served(tasks)),))
+    """One network for everything, whatever the rules say of its size and of pairs: the other reference."""
+    networks = (Network(tuple(tasks), rules.served(tasks)),)
+    return Candidate("together", 1, networks, follows_rules=rules.allows(tasks))
 
 
 def from_affinity(
@@ -117,12 +119,16 @@ def for_every_size(
     Raises:
         ValueError: if not even the largest size is enough.
     """
+    return _each_size(sizes, lambda size: from_affinity(family, affinity, size, rules, search=search, seed=seed))
+
+
+def _each_size(sizes: Sequence[int], propose: Callable[[int], Candidate]) -> list[Candidate]:
     if not sizes:
         return []
-    found = [from_affinity(family, affinity, sizes[-1], rules, search=search, seed=seed)]
+    found = [propose(sizes[-1])]
     for size in reversed(sizes[:-1]):
         try:
-            found.append(from_affinity(family, affinity, size, rules, search=search, seed=seed))
+            found.append(propose(size))
         except ValueError:  # fewer networks are not enough either
             break
     return found[::-1]
@@ -136,10 +142,10 @@ def pairwise_gains(tasks: Sequence[str], losses: Mapping[tuple[frozenset[str], s
 
     Args:
         tasks: Names.
-        losses: Validation loss of a task in the network of a set: all pairs and all single tasks.
+        losses: Validation loss of a task in the network of a set: pairs and single tasks.
 
     Returns:
-        [T, T]; entry (i, j): by which part task i lowers the loss of task j.
+        [T, T]; entry (i, j): by which part task i lowers the loss of task j, 0 for pairs without a loss.
 
     Example:
         >>> a, b, both = frozenset("a"), frozenset("b"), frozenset("ab")
@@ -148,7 +154,9 @@ def pairwise_gains(tasks: Sequence[str], losses: Mapping[tuple[frozenset[str], s
     """
     gains = np.zeros((len(tasks), len(tasks)))
     for (i, helper), (j, task) in _ordered_pairs(tasks):
-        gains[i, j] = 1.0 - losses[frozenset((helper, task)), task] / losses[frozenset((task,)), task]
+        pair = frozenset((helper, task)), task
+        if pair in losses and (frozenset((task,)), task) in losses:
+            gains[i, j] = 1.0 - losses[pair] / losses[frozenset((task,)), task]
     return gains
 
 
@@ -160,17 +168,53 @@ def draw(tasks: Sequence[str], size: int, rules: GroupingRules, replicate: int) 
     """
     served = rules.served(tasks)
     rng = np.random.default_rng([size, replicate, len(served)])
-    size = min(size, len(served))
-    for _ in range(_DRAWS):
+    for _ in range(_DRAWS if size <= len(served) else 0):
         places = rng.integers(size, size=len(served))
+        if len(set(places.tolist())) < size:
+            continue
         groups = [tuple(np.array(served, dtype=object)[places == place]) for place in range(size)]
-        if all(group and rules.allows(group) for group in groups):
+        if all(rules.allows(group) for group in groups):
             networks = tuple(Network(group, group) for group in sorted(groups))
             return Candidate("random", size, networks, replicate=replicate)
     raise ValueError(
         f"no random grouping of {len(served)} tasks into {size} networks follows the rules, expected looser ones: "
         "allow single tasks or larger networks, or leave 'random' out of the comparison"
     )
+
+
+def draws(tasks: Sequence[str], sizes: Sequence[int], rules: GroupingRules, count: int) -> list[Candidate]:
+    """Random partitions for each number of networks; those that the rules leave none of are left out.
+
+    Raises:
+        ValueError: if the rules leave none of any size.
+    """
+    found: list[Candidate] = []
+    refused: ValueError | None = None
+    for size in sizes:
+        try:
+            found += [draw(tasks, size, rules, replicate) for replicate in range(count)]
+        except ValueError as error:
+            refused = error
+    if refused and not found:
+        raise refused
+    return found
+
+
+def best_of_all_for_every_size(
+    tasks: Sequence[str],
+    losses: Mapping[tuple[frozenset[str], str], float],
+    sizes: Sequence[int],
+    rules: GroupingRules,
+    *,
+    search: Search,
+    seed: int | None,
+) -> list[Candidate]:
+    """:func:`best_of_all` for each number of networks; those too small for the rules are left out.
+
+    Raises:
+        ValueError: if not even the largest size is enough.
+    """
+    return _each_size(sizes, lambda size: best_of_all(tasks, losses, size, rules, search=search, seed=seed))
 
 
 def best_of_all(
@@ -222,18 +266,25 @@ def _beyond(search: Search, networks: Sequence[Network]) -> float:
     return sum(seconds for tasks, seconds in search.items() if tasks not in ready)
 
 
-def sets_to_train(family: str, tasks: Sequence[str]) -> list[tuple[str, ...]]:
-    """The networks that a method has to train before it can propose anything.
+def sets_to_train(family: str, tasks: Sequence[str], rules: GroupingRules) -> list[tuple[str, ...]]:
+    """The networks that a method has to train before it can propose anything, and no others: they are its cost.
+
+    Sets that serve nobody or break the rules can be left out; each served task alone is what gains are measured from.
 
     Example:
-        >>> sets_to_train("hoa", "abc")
+        >>> sets_to_train("hoa", "abc", GroupingRules())
         [('a',), ('b',), ('c',), ('a', 'b'), ('a', 'c'), ('b', 'c')]
+        >>> sets_to_train("hoa", "abc", GroupingRules(serve=("a",)))
+        [('a',), ('a', 'b'), ('a', 'c')]
     """
-    if family == "hoa":
-        return [group for group in _sets(tasks) if len(group) <= 2]
-    if family == "optimal":
-        return _sets(tasks)
-    return []
+    largest = {"hoa": 2, "optimal": len(tasks)}.get(family, 0)
+    served = set(rules.served(tasks))
+    return [
+        group
+        for count in range(1, largest + 1)
+        for group in combinations(tasks, count)
+        if served.intersection(group) and (count == 1 or rules.allows(group))
+    ]
 
 
 def _sets(tasks: Sequence[str]) -> list[tuple[str, ...]]:
