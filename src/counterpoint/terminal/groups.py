@@ -136,6 +136,8 @@ def networks_table(candidate: Candidate) -> Table:
 
 
 def _proof(candidate: Candidate) -> str:
-    if candidate.status == "optimal" or candidate.score is None or candidate.bound is None:
+    if candidate.status == "optimal":
         return "proven optimal"
+    if candidate.score is None or candidate.bound is None:
+        return "not proven"
     return f"at most {candidate.bound - candidate.score:.3g} below the optimum"
