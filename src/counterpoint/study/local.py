@@ -123,6 +123,15 @@ def _ctrl_c_ignored() -> Iterator[None]:
 def _start_worker(reports: Any) -> None:
     global _reports  # noqa: PLW0603  (a queue can be inherited by a process, but not be sent to it)
     _reports = reports
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot end its workers: they would finish their run and then wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work_in_worker(work: Callable[[Item, Callable[[float], None]], Outcome], index: int, item: Item) -> Outcome:
