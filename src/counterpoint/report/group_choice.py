@@ -49,6 +49,8 @@ class Choice:
         cheaper: The method with the fewest networks, fewer than the chosen, from which neither validation nor test
             data tell it apart; None where there is none.
         excluded: References that were no option, because they break the study's rules.
+        within: Where each task alone is chosen: the best of the options with fewer networks, and how its validation
+            losses compare; else None.
     """
 
     method: GroupMethod
@@ -58,6 +60,7 @@ class Choice:
     together: Change | None
     cheaper: GroupMethod | None
     excluded: tuple[GroupMethod, ...] = ()
+    within: tuple[Estimate, GroupMethod] | None = None
 
 
 def choose(methods: Sequence[GroupMethod], scores: pd.DataFrame) -> Choice | None:
@@ -88,6 +91,7 @@ def choose(methods: Sequence[GroupMethod], scores: pd.DataFrame) -> Choice | Non
     validation, chosen = max(rated, key=lambda pair: (pair[0].mean, -pair[1].networks[1], pair[1].family == TOGETHER))
     tags = [(gain.mean, -method.size, method) for gain, method in rated if method.family == TAG]
     joint = next((method for method in options if method.family == TOGETHER), None)
+    within = [pair for pair in rated if pair[1] is not alone]
     return Choice(
         method=chosen,
         validation=validation,
@@ -96,6 +100,7 @@ def choose(methods: Sequence[GroupMethod], scores: pd.DataFrame) -> Choice | Non
         together=on_test(scores, chosen, joint) if joint is not None and chosen is not joint else None,
         cheaper=_cheaper([method for _, method in rated], chosen, scores),
         excluded=tuple(method for method in options if not method.follows_rules and method is not chosen),
+        within=max(within, key=lambda pair: (pair[0].mean, -pair[1].size)) if chosen is alone and within else None,
     )
 
 

@@ -68,6 +68,14 @@ def trained_verdict(choice: Choice, groups: dict[int, list[Groups]]) -> tuple[st
     sentences = [_chosen(choice)]
     if choice.method.family == TAG:
         sentences += _networks(groups[choice.method.size])
+    if choice.within:
+        validation, best = choice.within
+        sentences.append(
+            f"That is {plural(choice.method.networks[1], 'network')} to serve. If that is too many, {phrase(best)} did "
+            f"best on validation data (losses reduced by {figures(validation)})."
+        )
+        if best.family == TAG:
+            sentences += _networks(groups[best.size])
     if choice.alone:
         said = _judged(choice.alone) + _price(choice.alone, choice.method)
         sentences.append(f"On test data, compared with each task alone: {said}.")

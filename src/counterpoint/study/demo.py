@@ -95,7 +95,8 @@ class Demo:
             for run in self.runs
         ]
         (self.out / "study.json").unlink(missing_ok=True)  # until this study is done there are no results here
-        shutil.rmtree(self.out / "runs", ignore_errors=True)
+        for job in jobs:  # what else lies there is not ours
+            shutil.rmtree(job.folder, ignore_errors=True)
         outcomes = run_all(jobs, train, self.workers, on_progress, on_done)
         first_seed = [outcome for run, outcome in zip(self.runs, outcomes, strict=True) if run.seed == 0]
         results = Results(
