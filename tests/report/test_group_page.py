@@ -141,7 +141,7 @@ def test_single_tasks_and_all_together_can_be_the_choice(fabricate_groups):
     verdict = say(fabricate_groups(seeds=5, losses=harmful, gains=harmful))
     assert verdict[0] == "Validation losses favour each task alone: no other option had lower ones."
     assert verdict[1].startswith("That is 14 networks to serve. If that is too many, ")
-    assert "grouped by task affinity did best on validation data (losses reduced by \N{MINUS SIGN}3.0" in verdict[1]
+    assert "grouped by task affinity did best on validation data (losses reduced by -3.0 %" in verdict[1]
     assert verdict[2].startswith("The networks: (1) serves")
     assert verdict[3].startswith("On test data, compared with all tasks together: better in")
     together = fabricate_groups(seeds=5, losses={"tag": around(1.0)[0], "together": around(3.0)[0]})
