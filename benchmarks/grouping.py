@@ -118,6 +118,7 @@ def solved(values: np.ndarray, networks: int, limit: float, tasks: list[str], si
     grouping = group_tasks(values, networks, tasks=tasks, singletons=singletons, time_limit=limit, progress=seen.append)
     close = 1e-9 * np.abs(values).max()
     return {
+        "limit": limit,
         "seconds": grouping.seconds,
         "score": grouping.score,
         "bound": grouping.bound,
@@ -125,7 +126,6 @@ def solved(values: np.ndarray, networks: int, limit: float, tasks: list[str], si
         "relative_gap": grouping.gap / max(abs(grouping.objective), 1e-300),
         "status": grouping.status,
         "seconds_found": next(step.seconds for step in seen if step.objective >= grouping.objective - close),
-        "seconds_first_bound": next(step.seconds for step in seen if np.isfinite(step.bound)),
         "linear_programs": seen[-1].rounds,
         "exact_rounds": seen[-1].exact_rounds,
         "sizes": [len(network.tasks) for network in grouping.networks],
@@ -189,7 +189,7 @@ def targets(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ("T=20 random, s: slowest, proven", 10.0, proven(rows, "random", 20)),
         ("T=40 planted, s: slowest, proven", 60.0, proven(rows, "planted", 40)),
         ("T=40 random, gap after 60 s: worst", 0.01, worst("relative_gap", "random", 40)),
-        ("T=100 random, s to a grouping with a bound", 120.0, worst("seconds_first_bound", "random", 100)),
+        ("all, s beyond the time limit: worst", 1.0, [row["seconds"] - row["limit"] for row in rows]),
         ("T=100 planted, s: slowest, proven", 120.0, proven(rows, "planted", 100)),
     ]
     return [target(name, limit, max(measured)) for name, limit, measured in promises if measured]

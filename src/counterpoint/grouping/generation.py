@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,12 @@ def slack_of(search: Search) -> float:
 
 
 def generate(
-    search: Search, rng: np.random.Generator | None, center: Relaxed | None = None, share: float = 0.0
+    search: Search,
+    rng: np.random.Generator | None,
+    center: Relaxed | None = None,
+    share: float = 0.0,
+    *,
+    rounds: float = math.inf,
 ) -> Prices | None:
     """Adds columns until local search finds none that is missing.
 
@@ -37,11 +43,13 @@ def generate(
             ``None`` for the linear program's own.
         share: How far what the prices prove may be above the linear program's value, as a share of what lies between
             this value and the center's bound.
+        rounds: Linear programs, at most.
 
     Returns:
-        The prices at which none was found, ``None`` if time ran out before.
+        The prices at which none was found, ``None`` if time or rounds ran out before.
     """
-    while not search.expired():
+    last = search.rounds + rounds
+    while not search.expired() and search.rounds < last:
         prices = search.columns.prices(search.remaining())
         if prices is None:
             return None

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Bounds are proven one after the other, as shares of the way from the linear program's value to the relaxation's, each
 # harder than the one before: those before the last cost little and leave a bound if time runs out.
 _GENERATED = (0.3, 0.1, 0.03, 0.0)
+# Linear programs for each of these: with 100 tasks without groups there is no end to columns that help a little.
+_ROUNDS = 50
 _FIRST_SHARE = 0.7
 _LAST_SHARE = 0.02
 # The next share as a factor of the last, by the nodes that took; a long step where they have stopped growing.
@@ -104,7 +106,7 @@ def _by_steps(search: Search, oracle: Oracle, rng: np.random.Generator) -> Price
     search.limit(center.bound)
     search.report(search, "pricing")
     for share in _GENERATED:
-        generate(search, rng, center, share)
+        generate(search, rng, center, share, rounds=_ROUNDS)
     if not search.proven and not search.expired():
         _choose(search, rng)
     share, before = _FIRST_SHARE, 0
