@@ -18,6 +18,10 @@ class Network:
     Attributes:
         tasks: The tasks it contains, in the order of the affinity.
         serves: Those whose predictions are taken from it. The others are helpers.
+
+    Example:
+        >>> print(Network(("edges", "depth", "labels"), ("edges", "depth")))
+        edges, depth (helped by labels)
     """
 
     tasks: tuple[str, ...]
@@ -40,6 +44,12 @@ class Grouping:
         seconds: Time taken.
         scores: {served task: score}, in the order of the affinity.
         cost: What a network costs, 0 if no ``cost`` was given.
+
+    Example:
+        >>> from counterpoint import group_tasks
+        >>> grouping = group_tasks([[0.0, 0.4], [0.2, 0.0]], 1, tasks=["edges", "depth"])
+        >>> grouping.scores["depth"], grouping.of("edges").tasks, grouping.gap
+        (0.4, ('edges', 'depth'), 0.0)
     """
 
     networks: tuple[Network, ...]
