@@ -5,7 +5,7 @@ import importlib
 import numpy as np
 import pytest
 
-from counterpoint.grouping import group_tasks
+from counterpoint.grouping import branching, group_tasks
 from counterpoint.grouping.branching import Branching
 from counterpoint.grouping.enumeration import Enumeration
 from counterpoint.grouping.options import checked_problem
@@ -31,8 +31,10 @@ def drawn_problem(seed):
     return (np.round(values) if seed % 3 else values), tuple(names), options
 
 
+@pytest.mark.parametrize("few", [0, 20_000], ids=["own multipliers", "shared multipliers"])
 @pytest.mark.parametrize("seed", range(40))
-def test_the_same_sets_are_worth_more_than_a_threshold(seed):
+def test_the_same_sets_are_worth_more_than_a_threshold(seed, few, monkeypatch):
+    monkeypatch.setattr(branching, "_FEW_NODES", few)
     problem = checked_problem(*drawn_problem(seed)[:2], **drawn_problem(seed)[2])
     prices = 0.3 * np.random.default_rng(seed).normal(size=len(problem.serve))
     listed, searched = Enumeration(problem), Branching(problem)
