@@ -10,7 +10,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from counterpoint.report import method_rows
-from counterpoint.report.wording import duration
 from counterpoint.study.summary import BASELINE
 from counterpoint.terminal.console import console
 
@@ -111,17 +110,21 @@ def methods_table(results: GroupResults) -> Table:
             f"{row.loss.mean:.4f}",
             _change(row.delta),
             _change(row.reduction),
-            duration(row.seconds.mean),
+            _time(row.seconds.mean),
         )
     return table
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
 def _change(estimate: Estimate | None) -> str:
     if estimate is None:
         return ""
     if estimate.seeds < 2:
-        return f" {estimate.mean:+.1f}%"
-    return escape(f" {estimate.mean:+.1f}% [{estimate.low:+.1f}, {estimate.high:+.1f}]")
+        return f"{estimate.mean:+.1f}%"
+    return escape(f"{estimate.mean:+.1f}% [{estimate.low:+.1f}, {estimate.high:+.1f}]")
 
 
 def networks_table(candidate: Candidate) -> Table:
