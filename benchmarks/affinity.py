@@ -44,7 +44,6 @@ class Contender:
     method: str
     layers: int | None = None
     sketch: int | None = None
-    rule: str = "sgd"
 
 
 CONTENDERS = {
@@ -68,7 +67,7 @@ class Training:
         self.batches = source.splits(source.tasks)["train"].batches(source.fit.batch_size, shuffle_seed=seed)
         self.contenders = contenders
         self.meters = {
-            name: AffinityMeter(source.tasks, one.method, every=every, rule=one.rule, sketch=one.sketch)
+            name: AffinityMeter(source.tasks, one.method, every=every, sketch=one.sketch)
             for name, one in contenders.items()
         }
         encoder = self.module.model.encoder

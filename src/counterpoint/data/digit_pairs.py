@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -44,6 +44,10 @@ class DigitPairs:
     validation_rows: int = 2_000
     test_rows: int = 4_000
     seed: int = 0
+
+    def with_seed(self, seed: int) -> DigitPairs:
+        """The same digits, split and paired by another seed."""
+        return replace(self, seed=seed)
 
     def splits(self) -> dict[str, Split]:
         """The three splits: inputs uint8 [N, 1, 36, 36], targets int64 [N] in 0..9.

@@ -35,7 +35,7 @@ class DigitQuestions:
 
     def with_seed(self, seed: int) -> DigitQuestions:
         """The same digits, split and paired by another seed."""
-        return replace(self, pairs=replace(self.pairs, seed=seed))
+        return replace(self, pairs=self.pairs.with_seed(seed))
 
     def splits(self) -> dict[str, Split]:
         """The three splits: inputs uint8 [N, 1, 36, 36], targets int64 [N] for each of the five questions."""

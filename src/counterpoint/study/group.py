@@ -22,7 +22,7 @@ from counterpoint.study.group_results import FAMILIES, NETWORKS, Candidate, Grou
 from counterpoint.study.local import run_all
 from counterpoint.study.network_job import MeterSettings, NetworkJob, TrainedNetwork, affinity_callback, train_network
 from counterpoint.study.proposals import GroupingRules
-from counterpoint.study.provenance import machine, versions
+from counterpoint.study.provenance import provenance
 from counterpoint.study.results import check_writable
 
 if TYPE_CHECKING:
@@ -275,11 +275,7 @@ class GroupStudy:
                 "tested": "checkpoint with the best mean validation score",
                 "runs side by side": self.workers,
             },
-            "command": command,
-            "versions": versions(),
-            "machine": machine(),
-            "started": started.isoformat(timespec="seconds"),
-            "seconds": round(seconds, 1),
+            **provenance(command, started, seconds),
         }
 
 

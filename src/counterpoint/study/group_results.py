@@ -14,7 +14,7 @@ import pandas as pd
 
 from counterpoint.affinity.affinity import Affinity
 from counterpoint.grouping.result import Network
-from counterpoint.study.results import SCORES, ResultsError, write_atomically
+from counterpoint.study.results import SCORES, ResultsError, check_writable, save_study
 from counterpoint.study.summary import BASELINE
 
 if TYPE_CHECKING:
@@ -141,17 +141,11 @@ class GroupResults:
         Raises:
             ResultsError: if the folder cannot be written.
         """
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / "networks.parquet", lambda p: self.networks.to_parquet(p, index=False))
-            self.affinity.save(folder / "affinity.json")
-            candidates = [asdict(candidate) for candidate in self.candidates]
-            about = {"kind": KIND, "schema_version": SCHEMA_VERSION, **self.about, "candidates": candidates}
-            text = json.dumps(about, indent=1, ensure_ascii=False)
-            write_atomically(folder / "study.json", lambda p: p.write_text(text, encoding="utf-8"))
-        except OSError as error:
-            raise ResultsError(f"cannot write results to '{folder}': {error.strerror}; choose another folder") from None
+        check_writable(folder)
+        self.affinity.save(Path(folder) / "affinity.json")
+        candidates = [asdict(candidate) for candidate in self.candidates]
+        about = {"kind": KIND, "schema_version": SCHEMA_VERSION, **self.about, "candidates": candidates}
+        save_study(folder, {"networks": self.networks}, about)
 
     @classmethod
     def load(cls, folder: str | Path) -> GroupResults:

@@ -6,11 +6,32 @@ import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from counterpoint import __version__
 
+if TYPE_CHECKING:
+    import datetime as dt
 
-def versions() -> dict[str, str]:
+
+def provenance(command: str, started: dt.datetime, seconds: float) -> dict[str, Any]:
+    """What the report says about how a study came to be.
+
+    Args:
+        command: The command line that reproduces it.
+        started: When.
+        seconds: How long it took.
+    """
+    return {
+        "command": command,
+        "versions": _versions(),
+        "machine": _machine(),
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+    }
+
+
+def _versions() -> dict[str, str]:
     """Versions of what the numbers depend on."""
     names = ("torch", "lightning", "torchmetrics", "numpy", "scipy")
     return (
@@ -18,7 +39,7 @@ def versions() -> dict[str, str]:
     )
 
 
-def machine() -> str:
+def _machine() -> str:
     """Processor, cores and system, in words."""
     return f"{_processor()}, {os.cpu_count()} cores, {platform.system()}"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 SCHEMA_VERSION = 1
 
@@ -72,17 +72,8 @@ class Results:
         Raises:
             ResultsError: if the folder cannot be written.
         """
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / "scores.parquet", lambda p: self.scores.to_parquet(p, index=False))
-            write_atomically(folder / "history.parquet", lambda p: self.history.to_parquet(p, index=False))
-            write_atomically(folder / "examples.parquet", lambda p: self.examples.to_parquet(p, index=False))
-            about = {"schema_version": SCHEMA_VERSION, **self.about}
-            text = json.dumps(about, indent=1, ensure_ascii=False)
-            write_atomically(folder / "study.json", lambda p: p.write_text(text, encoding="utf-8"))
-        except OSError as error:
-            raise ResultsError(f"cannot write results to '{folder}': {error.strerror}; choose another folder") from None
+        tables = {"scores": self.scores, "history": self.history, "examples": self.examples}
+        save_study(folder, tables, {"schema_version": SCHEMA_VERSION, **self.about})
 
     @classmethod
     def load(cls, folder: str | Path) -> Results:
@@ -107,6 +98,23 @@ class Results:
 
 def _fits(about: object) -> bool:
     return isinstance(about, dict) and about.get("schema_version") == SCHEMA_VERSION
+
+
+def save_study(folder: str | Path, tables: Mapping[str, pd.DataFrame], about: Mapping[str, Any]) -> None:
+    """Writes tables as Parquet and, once they are there, the facts as ``study.json``, each completely or not at all.
+
+    Raises:
+        ResultsError: if the folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, table in tables.items():
+            write_atomically(folder / f"{name}.parquet", lambda p, table=table: table.to_parquet(p, index=False))  # type: ignore[misc]
+        text = json.dumps(about, indent=1, ensure_ascii=False)
+        write_atomically(folder / "study.json", lambda p: p.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise ResultsError(f"cannot write results to '{folder}': {error.strerror}; choose another folder") from None
 
 
 def write_atomically(target: Path, write: Callable[[Path], object]) -> None:
