@@ -13,7 +13,7 @@ from torch import Tensor
 from counterpoint.affinity.first_order import products
 from counterpoint.affinity.lookahead import look_ahead
 from counterpoint.affinity.undisturbed import Recomputed
-from counterpoint.balancing.combine import _full_precision
+from counterpoint.balancing.combine import full_precision
 from counterpoint.balancing.gram import TaskGradients
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def lookahead(
     losses = table.numpy()
     gram = torch.full((len(tasks),) * 2, torch.nan, dtype=torch.float64)
     if rows:
-        with _full_precision(gradients.shared[0].device.type):
+        with full_precision(gradients.shared[0].device.type):
             gram = TaskGradients(rows).gram_on_host()
     with np.errstate(all="ignore"):
         return Measured(tasks, 1.0 - losses[1:] / losses[0], cosines(gram))
@@ -143,5 +143,5 @@ def cosines(gram: Tensor) -> Matrix:
 
 @contextlib.contextmanager
 def _gradients_only(gradients: SharedGradients) -> Iterator[None]:
-    with gradients.unbalanced(), _full_precision(gradients.shared[0].device.type), Recomputed():
+    with gradients.unbalanced(), full_precision(gradients.shared[0].device.type), Recomputed():
         yield

@@ -79,7 +79,7 @@ def combine(rows: Mapping[str, Row], balance: Balance, told: Told) -> tuple[list
         nothing = torch.zeros(0, dtype=torch.float64)
         return [None] * width, record(balance.tasks, (), nothing, nothing.reshape(0, 0), ())
     gradients = TaskGradients(list(rows.values())) if rows else None
-    with torch.no_grad(), _full_precision(gradients.device.type if gradients else "cpu"):
+    with torch.no_grad(), full_precision(gradients.device.type if gradients else "cpu"):
         if gradients and _is_blind(balance):
             # Nobody looks at the Gram matrix: it stays on its device, nothing waits.
             gram = gradients.gram() / told.scale / told.scale
@@ -209,7 +209,7 @@ def _is_blind(balance: Balance) -> bool:
 
 
 @contextlib.contextmanager
-def _full_precision(device: str) -> Iterator[None]:
+def full_precision(device: str) -> Iterator[None]:
     """Inner products in fp32 at least.
 
     Autocast is still on where backward() is called inside its context; TensorFloat-32 on CUDA keeps 10 bits.
