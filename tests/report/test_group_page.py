@@ -15,6 +15,7 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from counterpoint.affinity import Affinity
+from counterpoint.estimate import Estimate
 from counterpoint.grouping import Network
 from counterpoint.report import (
     ReportError,
@@ -27,7 +28,7 @@ from counterpoint.report import (
 from counterpoint.report.affinity_map import affinity_map, extremes
 from counterpoint.report.group_figures import cost_and_quality, span_of
 from counterpoint.study.group_results import Candidate, GroupResults
-from counterpoint.study.summary import Estimate, delta_m
+from counterpoint.study.summary import delta_m
 
 HOSTILE = ("<script>alert(1)</script>", 'a<b>&"c"', "</td><img src=x onerror=alert(2)>", "d", "e")
 STEADY = [0.0, 0.1, -0.1, 0.05, -0.05]

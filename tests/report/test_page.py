@@ -11,9 +11,10 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
+from counterpoint.estimate import Estimate
 from counterpoint.report import ReportError, render, write_report
 from counterpoint.study.results import Results
-from counterpoint.study.summary import Estimate, delta_m, task_delta
+from counterpoint.study.summary import delta_m, task_delta
 
 HOSTILE = ("<script>alert(1)</script>", 'a<b>&"c"')
 

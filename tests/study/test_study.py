@@ -12,6 +12,7 @@ import torch
 from scipy import stats
 
 from counterpoint.data import DigitPairs
+from counterpoint.estimate import Estimate
 from counterpoint.study.demo import Demo
 from counterpoint.study.digit_pairs import build
 from counterpoint.study.local import run_all
@@ -25,7 +26,7 @@ from counterpoint.study.results import (
     check_writable,
     write_atomically,
 )
-from counterpoint.study.summary import Estimate, delta_m, task_delta
+from counterpoint.study.summary import delta_m, task_delta
 from counterpoint.training import FitSettings
 
 

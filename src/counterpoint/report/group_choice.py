@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from counterpoint.estimate import Estimate
 from counterpoint.report.group_methods import TAG, TOGETHER, as_loss, change, complete_scores, method_rows
 from counterpoint.report.memberships import groups_of
-from counterpoint.study.summary import BASELINE, Estimate
+from counterpoint.study.summary import BASELINE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,8 +17,8 @@ from counterpoint.study.summary import BASELINE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from counterpoint.estimate import Estimate
     from counterpoint.report.group_methods import GroupMethod
-    from counterpoint.study.summary import Estimate
 
 _NAMES = {"delta": "Δm", "reduction": "loss reduction"}
 _TITLES = {"delta": "Test metric: Δm against each task alone (%)", "reduction": "Test loss: reduction (%)"}
@@ -194,7 +194,7 @@ def figures_of(estimate: Estimate) -> str:
     r"""A change with its interval, for a tooltip.
 
     Example:
-        >>> from counterpoint.study.summary import Estimate
+        >>> from counterpoint.estimate import Estimate
         >>> figures_of(Estimate(1.0, float("-inf"), float("inf"), 0.0, 1)).replace("\N{NO-BREAK SPACE}", " ")
         '+1.0 % (one seed)'
     """

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from counterpoint.estimate import Estimate
 from counterpoint.report.methods import Method
 from counterpoint.study.group_results import FAMILIES
-from counterpoint.study.summary import BASELINE, Estimate, delta_m
+from counterpoint.study.summary import BASELINE, delta_m
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from counterpoint.estimate import Estimate
     from counterpoint.report.group_methods import GroupMethod
     from counterpoint.study.group_results import GroupResults
-    from counterpoint.study.summary import Estimate
 
 COLUMNS = (
     ("Networks", ""),
@@ -35,7 +35,7 @@ def methods_table(methods: Sequence[GroupMethod]) -> list[list[tuple[GroupMethod
 
     Example:
         >>> from counterpoint.report.group_methods import GroupMethod
-        >>> from counterpoint.study.summary import Estimate
+        >>> from counterpoint.estimate import Estimate
         >>> loss, time = Estimate.of([0.5, 0.7]), Estimate.of([9.0, 11.0])
         >>> alone = GroupMethod("single", 2, ("single",), (2, 2), None, loss, None, None, None, time, 0.0, (80, 80))
         >>> [cell.value for cell in methods_table([alone])[0][0][1].cells][2:6]

@@ -12,11 +12,11 @@ from counterpoint.report.wording import listing, percent, plural
 from counterpoint.study.summary import BASELINE
 
 if TYPE_CHECKING:
+    from counterpoint.estimate import Estimate
     from counterpoint.report.group_choice import Change, Choice
     from counterpoint.report.group_methods import GroupMethod
     from counterpoint.report.memberships import Groups
     from counterpoint.study.group_results import GroupResults
-    from counterpoint.study.summary import Estimate
 
 # Longer lists of networks are not read in a sentence; the page shows them as a table.
 _MAX_TASKS = 24

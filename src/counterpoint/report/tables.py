@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from counterpoint.estimate import Estimate
 from counterpoint.report.methods import Method, methods_of, tasks_of
 from counterpoint.report.verdict import LEVEL, Outcome, compare, interval
 from counterpoint.report.wording import (
@@ -20,7 +21,7 @@ from counterpoint.report.wording import (
     percent,
     plural,
 )
-from counterpoint.study.summary import BASELINE, Estimate, task_delta
+from counterpoint.study.summary import BASELINE, task_delta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from counterpoint.estimate import Estimate
 from counterpoint.report.methods import UNIFORM, Method, methods_of, tasks_of
 from counterpoint.report.wording import NO_BREAK, listing, percent, signed
-from counterpoint.study.summary import BASELINE, Estimate, delta_m
+from counterpoint.study.summary import BASELINE, delta_m
 
 if TYPE_CHECKING:
     import pandas as pd

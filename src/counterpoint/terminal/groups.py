@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+    from counterpoint.estimate import Estimate
     from counterpoint.study.group_results import Candidate, GroupResults
-    from counterpoint.study.summary import Estimate
 
 
 # Short enough for a terminal of 80 columns.

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from counterpoint.study.summary import BASELINE, Estimate, delta_m, task_delta
+from counterpoint.estimate import Estimate
+from counterpoint.study.summary import BASELINE, delta_m, task_delta
 from counterpoint.terminal.console import console
 
 if TYPE_CHECKING:
