@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from counterpoint.affinity.undisturbed import Undisturbed
 from counterpoint.balancing.graph import Leaves
+from counterpoint.undisturbed import Undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

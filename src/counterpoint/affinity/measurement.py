@@ -12,9 +12,9 @@ from torch import Tensor
 
 from counterpoint.affinity.first_order import products
 from counterpoint.affinity.lookahead import look_ahead
-from counterpoint.affinity.undisturbed import Recomputed
 from counterpoint.balancing.combine import full_precision
 from counterpoint.balancing.gram import TaskGradients
+from counterpoint.undisturbed import Recomputed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

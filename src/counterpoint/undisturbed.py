@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -144,10 +146,23 @@ class Undisturbed:
         shared: The shared parameters.
         others: More parameters to keep.
         models: Modules to keep with all their parts.
+        blame: What messages call the closure.
+        prepare: Called with every module before each of its forward passes, when its state has been kept; may change
+            its mode.
     """
 
-    def __init__(self, shared: Sequence[Tensor], others: Iterable[Tensor], models: Iterable[nn.Module]) -> None:
+    def __init__(
+        self,
+        shared: Sequence[Tensor],
+        others: Iterable[Tensor] = (),
+        models: Iterable[nn.Module] = (),
+        *,
+        blame: str = "reevaluate",
+        prepare: Callable[[nn.Module], None] | None = None,
+    ) -> None:
         self._shared = shared
+        self._blame = blame
+        self._prepare = prepare
         self._parameters: dict[int, _Kept] = {}
         self._modules: dict[int, _State] = {}
         self._present: dict[int, Tensor] = {}  # what the shared parameters were given, where it is not their own
@@ -155,7 +170,7 @@ class Undisturbed:
             self._keep(parameter)
         for model in models:
             for module in model.modules():
-                self._meet(module)
+                self._know(module)
         self._generators = _generators()
         self._hearing = hearing_of_modules(self._meet)
 
@@ -163,13 +178,18 @@ class Undisturbed:
         if id(parameter) not in self._parameters:
             self._parameters[id(parameter)] = _Kept.of(parameter)
 
+    def _know(self, module: nn.Module) -> None:
+        if id(module) not in self._modules:
+            self._modules[id(module)] = _State.of(module)
+            for parameter in module._parameters.values():  # noqa: SLF001
+                if parameter is not None:
+                    self._keep(parameter)
+
     def _meet(self, module: nn.Module) -> None:
         for part in _parts(module):
-            if id(part) not in self._modules:
-                self._modules[id(part)] = _State.of(part)
-                for parameter in part._parameters.values():  # noqa: SLF001
-                    if parameter is not None:
-                        self._keep(parameter)
+            self._know(part)
+            if self._prepare is not None:
+                self._prepare(part)
 
     def __enter__(self) -> Self:
         self._hearing.__enter__()
@@ -195,31 +215,46 @@ class Undisturbed:
             else:
                 self._present[id(parameter)] = values[index].to(kept.value.dtype)
 
-    def evaluate(self, losses: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-        """Calls the closure with buffers and random numbers as they were at first, without a graph.
+    def evaluate(self, losses: Callable[[], T], *, graph: bool = False, rewind: bool = True) -> T:
+        """Calls the closure with buffers and random numbers as they were at first.
+
+        Args:
+            losses: The closure.
+            graph: Whether what it returns is to be differentiated.
+            rewind: If not, buffers and random numbers go on from the last evaluation: this is another part of it.
 
         Raises:
             ValueError: if the closure changes a parameter, or steps an optimizer.
         """
-        for state in self._modules.values():
-            state.put_back()
-        self._generators()
+        if rewind:
+            for state in self._modules.values():
+                state.put_back()
+            self._generators()
         torch.clear_autocast_cache()  # low-precision copies of parameters elsewhere
-        hook = register_optimizer_step_pre_hook(_refuse)
+        hook = register_optimizer_step_pre_hook(self._refuse)
         try:
-            with torch.no_grad():
+            with torch.inference_mode(mode=False), torch.set_grad_enabled(graph):
                 found = losses()
         finally:
             torch.clear_autocast_cache()
             hook.remove()
+        self._check_unchanged()
+        return found
+
+    def _check_unchanged(self) -> None:
         for kept in self._parameters.values():
             expected = self._present.get(id(kept.tensor), kept.value)
             if kept.tensor.shape != expected.shape or not _same(kept.tensor.detach(), expected):
                 raise ValueError(
-                    f"reevaluate changed {self._name(kept.tensor)}, expected a closure that only computes losses: "
+                    f"{self._blame} changed {self._name(kept.tensor)}, expected a closure that only computes losses: "
                     "everything was put back"
                 )
-        return found
+
+    def _refuse(self, optimizer: Optimizer, *_: object) -> None:
+        raise ValueError(
+            f"{self._blame} steps an optimizer ({type(optimizer).__name__}), expected a closure that only computes "
+            "losses: everything was put back"
+        )
 
     def _name(self, parameter: Tensor) -> str:
         for state in self._modules.values():
@@ -227,13 +262,6 @@ class Undisturbed:
                 if own is parameter:
                     return f"the parameter {name!r} {list(parameter.shape)} of a {type(state.module).__name__}"
         return f"a parameter of shape {list(parameter.shape)}"
-
-
-def _refuse(optimizer: Optimizer, *_: object) -> None:
-    raise ValueError(
-        f"reevaluate steps an optimizer ({type(optimizer).__name__}), expected a closure that only computes losses: "
-        "everything was put back"
-    )
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
