@@ -1,0 +1,108 @@
+"""Differences between paired trajectories along an axis, one row a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from counterpoint.estimate import Estimate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PairedCurves:
+    """Single-task and multi-task values at the same places, paired by seed.
+
+    Attributes:
+        single: Values of the single-task runs, [S, n].
+        multi: Values of the multi-task runs, [S, n].
+        sign: What the difference is multiplied by: -1 makes less better.
+    """
+
+    single: Array
+    multi: Array
+    sign: float = 1.0
+
+    @property
+    def seeds(self) -> int:
+        """S."""
+        return len(self.single)
+
+    @cached_property
+    def differences(self) -> Array:
+        """Multi-task minus single-task, times the sign, [S, n]."""
+        return self.sign * (self.multi - self.single)
+
+    @property
+    def curve(self) -> Array:
+        """The mean difference over seeds, [n]."""
+        mean: Array = self.differences.mean(axis=0)
+        return mean
+
+    @property
+    def by_seed(self) -> Array:
+        """The mean difference over all places, [S]."""
+        mean: Array = self.differences.mean(axis=1)
+        return mean
+
+    @property
+    def estimate(self) -> Estimate:
+        """The mean difference over all places and seeds; its interval covers the differences between seeds."""
+        return Estimate.of(self.by_seed.tolist())
+
+    @property
+    def last(self) -> Estimate:
+        """The difference at the last place."""
+        return Estimate.of(self.differences[:, -1].tolist())
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of :attr:`estimate`.
+
+        Raises:
+            ValueError: with one seed.
+        """
+        self._check_seeds()
+        return self.estimate.low, self.estimate.high
+
+    @cached_property
+    def band(self) -> tuple[Array, Array]:
+        """The 95 % interval at each place by itself, [n] and [n] (Student's t).
+
+        Raises:
+            ValueError: with one seed.
+        """
+        self._check_seeds()
+        spread = self.differences.std(axis=0, ddof=1)
+        half = float(stats.t.ppf(0.975, self.seeds - 1)) * spread / np.sqrt(self.seeds)
+        return self.curve - half, self.curve + half
+
+    def first_significant(self, sustained: int = 3) -> int | None:
+        """The first place from which on ``sustained`` intervals in a row lie on the same side of zero.
+
+        Intervals at neighbouring places are not independent, and many are looked at: a single one that excludes zero
+        says little. Fewer places than ``sustained`` have to exclude zero all.
+
+        Raises:
+            ValueError: with one seed.
+        """
+        low, high = self.band
+        side = np.where(low > 0, 1, np.where(high < 0, -1, 0))
+        wanted = min(sustained, len(side))
+        for start in range(len(side) - wanted + 1):
+            window = side[start : start + wanted]
+            if window[0] != 0 and (window == window[0]).all():
+                return start
+        return None
+
+    def _check_seeds(self) -> None:
+        if self.seeds < 2:
+            raise ValueError("one seed gives no interval, expected trajectories of at least 2 seeds")
