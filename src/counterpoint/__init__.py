@@ -34,6 +34,15 @@ if TYPE_CHECKING:
     from counterpoint.grouping import Grouping, Network, group_tasks
     from counterpoint.models import MultiTaskModel
     from counterpoint.tasks import Task
+    from counterpoint.trajectory import (
+        Probe,
+        conflict,
+        fisher_trace,
+        gradient_coherence,
+        hessian_trace,
+        sam_sharpness,
+        top_eigenvalues,
+    )
 
 __version__ = "0.1.0.dev0"
 
@@ -61,6 +70,15 @@ _HOMES = {
     "counterpoint.grouping": ("Grouping", "Network", "group_tasks"),
     "counterpoint.models": ("MultiTaskModel",),
     "counterpoint.tasks": ("Task",),
+    "counterpoint.trajectory": (
+        "Probe",
+        "conflict",
+        "fisher_trace",
+        "gradient_coherence",
+        "hessian_trace",
+        "sam_sharpness",
+        "top_eigenvalues",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -87,6 +105,13 @@ __all__ = [  # noqa: RUF022  (grouped by the question they answer)
     "group_tasks",
     "Grouping",
     "Network",
+    "conflict",
+    "top_eigenvalues",
+    "hessian_trace",
+    "fisher_trace",
+    "gradient_coherence",
+    "sam_sharpness",
+    "Probe",
     "Task",
     "MultiTaskModel",
 ]

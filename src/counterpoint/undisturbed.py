@@ -205,6 +205,11 @@ class Undisturbed:
             state.put_back()
         self._generators()
 
+    @property
+    def parameters(self) -> Iterable[Tensor]:
+        """Those known so far."""
+        return [kept.tensor for kept in self._parameters.values()]
+
     def place(self, values: Sequence[Tensor] | None) -> None:
         """Gives the shared parameters other values, or their own (``None``)."""
         for index, parameter in enumerate(self._shared):

@@ -1,0 +1,120 @@
+"""The parameters that a measure is about, and vectors over them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    Given = nn.Module | Iterable[Tensor] | Tensor
+
+Vector = list[Tensor]
+
+
+class Parameters:
+    """Those that require gradients, each once, as the coordinates of vectors.
+
+    A vector has one tensor for each parameter, of its shape and on its device.
+
+    Args:
+        given: A module, an iterable of parameters, or one parameter.
+
+    Attributes:
+        tensors: The parameters.
+        size: How many numbers they hold.
+        modules: The module, if one was given.
+
+    Raises:
+        ValueError: if there are none, or one is no leaf, holds complex numbers, or shares memory with another.
+        TypeError: if something is not a tensor.
+    """
+
+    def __init__(self, given: Given) -> None:
+        self.modules: tuple[nn.Module, ...] = (given,) if isinstance(given, nn.Module) else ()
+        self.tensors = _checked(given)
+        self.size = sum(tensor.numel() for tensor in self.tensors)
+
+    def zeros(self) -> Vector:
+        """A vector to add to: in single precision at least."""
+        return [torch.zeros_like(tensor, dtype=wide(tensor.dtype), requires_grad=False) for tensor in self.tensors]
+
+    def split(self, vector: NDArray[np.float64]) -> Vector:
+        """A flat vector [P] as one of the parameters' types."""
+        parts = np.split(vector, np.cumsum([tensor.numel() for tensor in self.tensors])[:-1])
+        return [
+            torch.from_numpy(part.reshape(tensor.shape)).to(tensor.device, tensor.dtype)
+            for part, tensor in zip(parts, self.tensors, strict=True)
+        ]
+
+    def join(self, vector: Vector) -> NDArray[np.float64]:
+        """A vector, flat [P], in double precision on the host."""
+        return np.concatenate([part.reshape(-1).to("cpu", torch.float64).numpy() for part in vector])
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """The type that sums of numbers of this one are kept in."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def add(vector: Vector, parts: Sequence[Tensor | None], factor: float = 1.0) -> None:
+    """Adds to a vector in place; ``None`` is zero."""
+    for own, part in zip(vector, parts, strict=True):
+        if part is not None:
+            own.add_(part.detach().to(own.dtype), alpha=factor)
+
+
+def dot(a: Vector, b: Vector) -> float:
+    """Inner product, summed in double precision where the device has it."""
+    sums = []
+    for one, other in zip(a, b, strict=True):
+        double = torch.float32 if one.device.type == "mps" else torch.float64
+        sums.append((one.to(double) * other.to(double)).sum().to(a[0].device))
+    return float(torch.stack(sums).sum())
+
+
+def _checked(given: Given) -> list[Tensor]:
+    several = given.parameters() if isinstance(given, nn.Module) else given
+    tensors: dict[int, Tensor] = {}
+    for tensor in (several,) if isinstance(several, Tensor) else several:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"params holds a {type(tensor).__name__}, expected parameters (tensors) or one nn.Module")
+        if tensor.requires_grad:
+            tensors[id(tensor)] = tensor
+    if not tensors:
+        raise ValueError(
+            "params holds no parameter that requires grad, expected at least one; a generator such as "
+            "module.parameters() is used up after one pass, so hand over the module or a list"
+        )
+    for tensor in tensors.values():
+        if not tensor.is_leaf:
+            raise ValueError("params holds the result of a computation, expected parameters (leaves of the graph)")
+        if tensor.is_complex():
+            raise ValueError(
+                f"params holds complex numbers, of shape {list(tensor.shape)}, expected real ones: "
+                "give real and imaginary parts as two parameters"
+            )
+    _check_apart(list(tensors.values()))
+    return list(tensors.values())
+
+
+def _check_apart(tensors: list[Tensor]) -> None:
+    spans = []
+    for tensor in tensors:
+        if tensor.numel():
+            last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+            start = tensor.data_ptr()
+            spans.append((str(tensor.device), start, start + (last + 1) * tensor.element_size(), list(tensor.shape)))
+    for (device, _, end, shape), (other, start, _, other_shape) in itertools.pairwise(sorted(spans)):
+        if device == other and start < end:
+            raise ValueError(
+                f"two parameters of shapes {shape} and {other_shape} share memory, expected each number once: "
+                "tie them as one Parameter, or give one of them"
+            )
