@@ -72,7 +72,7 @@ def explained(order: Order) -> Iterator[None]:
     except RuntimeError as error:
         if type(error) not in {RuntimeError, NotImplementedError}:  # out of memory is none of ours
             raise
-        said = str(error).splitlines()[0][:200].rstrip(". ")
+        said = str(error).splitlines()[0].split(" Hint:")[0][:300].rstrip(". ")
         twice = " twice" if order > 1 else ""
         if "inplace operation" in said:
             expected = "expected no in-place operation (x += y, x.relu_(), x[i] = y) on what backward needs"

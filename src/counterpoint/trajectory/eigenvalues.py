@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from counterpoint.trajectory.evaluation import Evaluation
 from counterpoint.trajectory.hessian import Hessian
+from counterpoint.trajectory.lanczos import Lanczos
 from counterpoint.trajectory.parameters import Parameters
 from counterpoint.trajectory.plan import planned
 
@@ -41,7 +40,7 @@ class Eigenvalues:
     """Eigenvalues of a Hessian.
 
     Attributes:
-        values: [k], fp64, descending. NaN where none was found.
+        values: [k], fp64, descending.
         residuals: [k], |H v - value v| for the unit vector v that was found: an eigenvalue is that near.
         converged: Whether all met the tolerance.
         gradient_evaluations: What it cost, in forward and backward passes over all rows.
@@ -73,7 +72,8 @@ def top_eigenvalues(
 
     Cost in gradient evaluations (a forward and a backward pass over all rows): 2 a product and 1 for the graph, or 3 a
     product where a :class:`Probe` computes graphs anew. A product for each Lanczos vector, often 20 to 200 for k = 1,
-    and k for the residuals. Memory: some 20 (2k + 1, if that is more) vectors of the parameters' size in double
+    and k for the residuals; for k > 1 some 20 to 100 more, by which repeated eigenvalues are found as often as they
+    occur. Memory: some 20 (2k + 1, if that is more) vectors of the parameters' size in double
     precision on the host.
 
     Args:
@@ -127,9 +127,15 @@ def top_eigenvalues(
             values, residuals = _all(multiply, n, k, which)
             converged = True
         else:
-            values, residuals, converged = _lanczos(
-                multiply, n, k, which, tolerance=tolerance, max_products=max_products, seed=seed
+            lanczos = Lanczos(
+                multiply,
+                n,
+                magnitude=which == "magnitude",
+                tolerance=tolerance,
+                max_products=max_products - k,
+                seed=seed,
             )
+            values, residuals, converged = _refined(multiply, *lanczos.top(k))
         return Eigenvalues(values, residuals, converged, hessian.gradient_evaluations)
 
 
@@ -142,32 +148,12 @@ def _all(multiply: Product, n: int, k: int, which: Which) -> tuple[Array, Array]
     return values, np.linalg.norm(matrix @ vectors - vectors * values, axis=0)
 
 
-def _lanczos(
-    multiply: Product, n: int, k: int, which: Which, *, tolerance: float, max_products: int, seed: int
-) -> tuple[Array, Array, bool]:
-    start = np.random.default_rng(seed).standard_normal(n)
-    start /= np.linalg.norm(start)
-    first = multiply(start)
-    if not first.any():  # then H is zero, for almost every start; ARPACK calls that an error
-        return np.zeros(k), np.zeros(k), True
-
-    def remembering(vector: Array) -> Array:
-        vector = np.ravel(vector)
-        return first if np.allclose(vector, start, rtol=1e-12, atol=0.0) else multiply(vector)
-
-    operator = LinearOperator((n, n), matvec=remembering, dtype=np.float64)
-    basis = min(n, max(2 * k + 1, 20))
-    options: dict[str, Any] = {"k": k, "which": "LA" if which == "largest" else "LM", "v0": start, "ncv": basis}
-    if "rng" in inspect.signature(eigsh).parameters:  # scipy 1.17: restarts in an invariant subspace draw from it
-        options["rng"] = np.random.default_rng(seed)
-    converged = True
-    try:
-        restarts = max(1, (max_products - k) // (basis - k))
-        values, vectors = eigsh(operator, tol=tolerance, maxiter=restarts, **options)
-    except ArpackNoConvergence:
-        converged = False
-        values, vectors = eigsh(operator, tol=1e30, maxiter=1, **options)  # whatever one Krylov space says
+def _refined(multiply: Product, values: Array, vectors: Array, converged: bool) -> tuple[Array, Array, bool]:
+    """Rayleigh quotients, descending, with residuals."""
+    residuals = np.empty_like(values)
+    for index, vector in enumerate(vectors.T):
+        image = multiply(vector)
+        values[index] = vector @ image
+        residuals[index] = np.linalg.norm(image - values[index] * vector)
     order = np.argsort(-values, kind="stable")
-    values, vectors = values[order], vectors[:, order]
-    residuals = [np.linalg.norm(multiply(v) - value * v) for value, v in zip(values, vectors.T, strict=True)]
-    return values, np.array(residuals), converged
+    return values[order], residuals[order], converged
