@@ -1,6 +1,8 @@
 """Finished results in, one HTML page out. Imports no torch."""
 
 from counterpoint.report.document import ReportError
+from counterpoint.report.explain_page import render_explanation, write_explanation
+from counterpoint.report.explain_verdict import explain_verdict
 from counterpoint.report.group_choice import chosen_candidate
 from counterpoint.report.group_methods import method_rows
 from counterpoint.report.group_page import render_groups, write_group_report
@@ -11,11 +13,14 @@ from counterpoint.report.verdict import verdict
 __all__ = [
     "ReportError",
     "chosen_candidate",
+    "explain_verdict",
     "group_verdict",
     "method_rows",
     "render",
+    "render_explanation",
     "render_groups",
     "verdict",
+    "write_explanation",
     "write_group_report",
     "write_report",
 ]

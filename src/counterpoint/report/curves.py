@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # A panel is at most some 500 pixels wide; more points than this cost bytes and cannot be told apart.
 MAX_POINTS = 120
@@ -13,13 +17,13 @@ MAX_POINTS = 120
 
 @dataclass(frozen=True)
 class Curve:
-    """A quantity over training steps.
+    """A quantity over training steps, or over something else that moves as training goes on.
 
     Attributes:
-        steps: Training steps, ascending.
+        steps: Training steps, or training losses, in the order of training.
         mean: Mean over seeds at each step.
-        low: Smallest value over seeds.
-        high: Largest value over seeds.
+        low: Smallest value over seeds, or the lower end of the interval.
+        high: Largest value over seeds, or the upper end of the interval.
         seeds: Number of seeds.
     """
 
@@ -60,9 +64,9 @@ def curve(rows: pd.DataFrame, max_points: int = MAX_POINTS) -> Curve | None:
         steps = np.bincount(bins, weights=steps) / np.bincount(bins)
     return Curve(
         steps=[float(step) for step in np.round(steps, 1)],
-        mean=_rounded(by_seed.mean(axis=1)),
-        low=_rounded(by_seed.min(axis=1)),
-        high=_rounded(by_seed.max(axis=1)),
+        mean=rounded(by_seed.mean(axis=1)),
+        low=rounded(by_seed.min(axis=1)),
+        high=rounded(by_seed.max(axis=1)),
         seeds=by_seed.shape[1],
     )
 
@@ -104,5 +108,11 @@ def both_ways(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([pairs, pairs.assign(task=pairs["other"], other=pairs["task"])], ignore_index=True)
 
 
-def _rounded(values: pd.Series[float]) -> list[float]:
+def rounded(values: Iterable[float]) -> list[float]:
+    """Four digits: more cost bytes and cannot be seen.
+
+    Example:
+        >>> rounded([0.123456, 1234.56])
+        [0.1235, 1235.0]
+    """
     return [float(f"{value:.4g}") for value in values]

@@ -68,23 +68,32 @@ def lines(
         zero_line: Whether zero is a landmark.
     """
     figure = blank()
-    for method, data in curves:
-        if data.seeds > 1:
-            band = {"x": data.steps, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
-            figure.add_trace(go.Scatter(y=data.low, **band))
-            figure.add_trace(go.Scatter(y=data.high, fill="tonexty", fillcolor=method.tint(0.16), **band))
-    for method, data in curves:
-        line = {"color": method.color, "dash": method.dash, "width": 2}
-        mode = "lines+markers" if len(data.steps) < 3 else "lines"
-        name = literal(method.label)
-        figure.add_trace(
-            go.Scatter(x=data.steps, y=data.mean, mode=mode, line=line, name=name, hovertemplate="%{y:.4g}")
-        )
+    add_curves(figure, curves)
     last = max((data.steps[-1] for _, data in curves), default=1.0)
     figure.update_xaxes(title_text="training step", range=[0, last * 1.01], hoverformat=",.0f")
     figure.update_yaxes(title_text=literal(short(y_title, 30)), range=list(y_range), zeroline=zero_line)
     ends = "; ".join(f"{method.label} {data.mean[-1]:.3g}" for method, data in curves)
     return Plot(title, f"{title}: {y_title} over training steps. At the end: {ends}.", figure.to_json())
+
+
+def add_curves(figure: Any, curves: Sequence[tuple[Method, Curve]], **where: object) -> None:  # plotly is untyped
+    """Draws means as lines and their bands, all bands first so that they hide no line.
+
+    Args:
+        figure: What to draw into.
+        curves: Methods with their curves.
+        where: Which axes, for example ``yaxis="y2"``.
+    """
+    for method, data in curves:
+        if data.seeds > 1:
+            band = {"x": data.steps, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", **where}
+            figure.add_trace(go.Scatter(y=data.low, **band))
+            figure.add_trace(go.Scatter(y=data.high, fill="tonexty", fillcolor=method.tint(0.16), **band))
+    for method, data in curves:
+        line = {"color": method.color, "dash": method.dash, "width": 2}
+        drawn = {"mode": "lines+markers" if len(data.steps) < 3 else "lines", "line": line, **where}
+        name = literal(method.label)
+        figure.add_trace(go.Scatter(x=data.steps, y=data.mean, name=name, hovertemplate="%{y:.4g}", **drawn))
 
 
 def span(curves: Sequence[Curve], landmarks: Sequence[float] = ()) -> tuple[float, float]:
@@ -205,6 +214,18 @@ def heatmap(title: str, tasks: Sequence[str], values: Sequence[Sequence[float | 
     ends = f"Lowest: {low[1]}, {number(low[0], 2)}. Highest: {high[1]}, {number(high[0], 2)}."
     alt = f"Mean cosine of every pair of tasks, {title}. {ends}"
     return Plot(title, alt, figure.to_json(), 130 + 20 * len(tasks))
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten within a range, and a little beyond.
+
+    Example:
+        >>> log_ticks(0.3, 12.0)
+        [0.5, 1.0, 2.0, 5.0, 10.0]
+    """
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    ticks = [round(m * 10.0**e, 12) for e in range(first, last + 1) for m in (1, 2, 5)]
+    return [tick for tick in ticks if low / 1.4 <= tick <= high * 1.4]
 
 
 def blank() -> Any:  # plotly is untyped

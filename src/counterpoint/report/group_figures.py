@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from counterpoint.report.figures import FAINT, INK, Plot, blank, literal
+from counterpoint.report.figures import FAINT, INK, Plot, blank, literal, log_ticks
 from counterpoint.report.group_methods import TAG, TOGETHER, looks
 from counterpoint.report.memberships import significant
 from counterpoint.report.wording import duration, percent
@@ -160,7 +160,7 @@ def cost_and_quality(methods: Sequence[GroupMethod], measure: str) -> Plot | Non
     figure.update_xaxes(title_text=f"training time with search ({unit})")
     if logarithmic:
         ends = [math.log10(min(times)) - 0.12, math.log10(max(times)) + 0.12]
-        figure.update_xaxes(type="log", range=ends, tickvals=_decades(min(times), max(times)), tickformat=",~g")
+        figure.update_xaxes(type="log", range=ends, tickvals=log_ticks(min(times), max(times)), tickformat=",~g")
     else:
         air = 0.07 * (max(times) - min(times)) or 0.1 * max(times)
         figure.update_xaxes(range=[max(0.0, min(times) - air), max(times) + air])
@@ -227,9 +227,3 @@ def _unit(seconds: float) -> tuple[float, str]:
     if seconds < 120:
         return 1.0, "seconds"
     return (60.0, "minutes") if seconds < 7200 else (3600.0, "hours")
-
-
-def _decades(low: float, high: float) -> list[float]:
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    ticks = [m * 10.0**e for e in range(first, last + 1) for m in (1, 2, 5)]
-    return [tick for tick in ticks if low / 1.4 <= tick <= high * 1.4]

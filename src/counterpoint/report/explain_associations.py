@@ -1,0 +1,80 @@
+"""What goes along with gaps and deficits, in sentences: rank correlations over tasks and seeds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from counterpoint.report.explain_sentences import PLACES, in_sentence, some
+from counterpoint.report.explain_units import change
+from counterpoint.report.wording import plural
+
+if TYPE_CHECKING:
+    from counterpoint.study.explain.comparison import Place
+    from counterpoint.study.explain.correlation import RankCorrelation
+    from counterpoint.study.explain.findings import Findings, Target
+    from counterpoint.study.explain.results import ExplainResults
+
+FEWEST_TASKS = 3
+TOO_FEW = "Correlations need at least three tasks."
+TARGETS: dict[Target, str] = {"gap": "the gap in the test metric", "deficit": "the optimization deficit"}
+# Each where it is defined: the deficit compares equal steps, the gap equal training losses.
+_PLACE: dict[Target, Place] = {"deficit": "step", "gap": "loss"}
+
+
+def conflict_sentence(results: ExplainResults, found: Findings, method: str) -> str:
+    """Whether conflict between gradients goes with the deficit, and whether with the gap.
+
+    Args:
+        results: An explain study.
+        found: Its findings.
+        method: Key of the way of sharing.
+    """
+    label = results.methods[method]
+    if len(results.tasks) < FEWEST_TASKS:
+        return f"What the differences go along with, {len(results.tasks)} tasks cannot tell. {TOO_FEW}"
+    said = {target: found.association(method, "cosine", place, target) for target, place in _PLACE.items()}
+    if all(correlation is None for correlation in said.values()):
+        return f"How conflict between the tasks' gradients goes along with this was not measured for {label}."
+    clauses = [_conflict(target, correlation) for target, correlation in said.items()]
+    return f"Conflict between the tasks' gradients ({label}): {'; '.join(clauses)}."
+
+
+def _conflict(target: Target, correlation: RankCorrelation | None) -> str:
+    if correlation is None:
+        return f"nothing can be said about {TARGETS[target]}"
+    numbers = f"rank correlation of the gradient cosine with it {change(correlation)}"
+    if not correlation.excludes_zero:
+        return f"no relation with {TARGETS[target]} was found ({numbers})"
+    more = correlation.value < 0  # a lower cosine is more conflict
+    if target == "deficit":
+        word = "larger" if more else "smaller"
+        return f"tasks with more of it had a {word} optimization deficit ({numbers})"
+    word = "more" if more else "less"
+    return f"tasks with more of it gained {word} in the test metric ({numbers})"
+
+
+def associations_sentences(results: ExplainResults, found: Findings) -> list[str]:
+    """Which factors go along with gap and deficit, how many intervals were looked at, and how conflict stands.
+
+    Args:
+        results: An explain study.
+        found: Its findings.
+    """
+    if len(results.tasks) < FEWEST_TASKS:
+        return [f"This study has {plural(len(results.tasks), 'task')}. {TOO_FEW}"]
+    total = len(found.associations)
+    if not total:
+        return ["No factor was measured often enough to correlate it with gap or deficit."]
+    named = [
+        f"{in_sentence(a.factor)} {PLACES[a.place]} with {TARGETS[a.target]} ({results.methods[a.method]}, "
+        f"{change(a.correlation)})"
+        for a in sorted(found.associations, key=lambda a: -abs(a.correlation.value))
+        if a.correlation.excludes_zero
+    ]
+    chance = round(0.05 * total) or 1
+    counted = (
+        f"Of {plural(total, 'interval')}, {len(named)} {'excludes' if len(named) == 1 else 'exclude'} zero; they are "
+        f"not adjusted for their number, and about {chance} would exclude zero by chance if nothing were related."
+    )
+    went = [f"A correlation was found of {some(named)}."] if named else ["No correlation was found."]
+    return [*went, counted, *(conflict_sentence(results, found, method) for method in results.methods)]

@@ -1,0 +1,215 @@
+"""The figures of an explain study: trajectories with their gaps, curves along training, correlations."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from counterpoint.report.explain_curves import without_start
+from counterpoint.report.explain_units import change
+from counterpoint.report.figures import Plot, add_curves, blank, literal, log_ticks, short
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from counterpoint.report.curves import Curve
+    from counterpoint.report.methods import Method
+    from counterpoint.study.explain.correlation import RankCorrelation
+
+    Curves = Sequence[tuple[Method, Curve]]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A vertical axis.
+
+    Attributes:
+        title: What it shows.
+        landmark: A value that is always in sight, and drawn as a line.
+        log: Whether it is logarithmic, where all values allow it.
+    """
+
+    title: str
+    landmark: float | None = None
+    log: bool = False
+
+
+def trajectories(alt: str, paths: Curves, gaps: Curves, metric: str, gap: str) -> Plot:
+    """The test metric along the training loss, and below it the gap with its interval.
+
+    Args:
+        alt: What a reader who cannot see it should know.
+        paths: The test metric along the training loss, by method.
+        gaps: The gap along the training loss, by method.
+        metric: Title of the upper axis.
+        gap: Title of the lower axis.
+    """
+    losses = [loss for _, data in (*paths, *gaps) for loss in data.steps]
+    figure = _stacked(paths, Axis(metric), gaps, Axis(gap, 0.0))
+    low, high = min(losses), max(losses)
+    if low > 0:
+        air = 0.03 * math.log10(high / low)
+        ends = [math.log10(high) + air, math.log10(low) - air]
+        figure.update_xaxes(type="log", range=ends, **_log_ticks(low, high))
+    else:
+        figure.update_xaxes(range=[high + 0.03 * (high - low), low - 0.03 * (high - low)])
+    figure.update_xaxes(title_text="training loss", hoverformat=".3g")
+    return Plot("", alt, figure.to_json(), 350)
+
+
+def descents(alt: str, losses: Curves, deficits: Curves, title: str = "") -> Plot:
+    """The training loss over steps, and below it the deficit with its interval.
+
+    Args:
+        alt: What a reader who cannot see it should know.
+        losses: The training loss over steps, by method.
+        deficits: The deficit over steps, by method.
+        title: Heading.
+    """
+    (losses, deficits), log = _started(losses, deficits)
+    figure = _stacked(losses, Axis("training loss", log=True), deficits, Axis("deficit", 0.0))
+    _steps_axis(figure, losses, log)
+    return Plot(title, alt, figure.to_json(), 350)
+
+
+def along(title: str, alt: str, curves: Curves, axis: Axis, *, steps: bool) -> Plot:
+    """A factor along training.
+
+    Args:
+        title: Heading.
+        alt: What a reader who cannot see it should know.
+        curves: By method.
+        axis: The vertical axis.
+        steps: Whether along steps; else along the share of the common range of training losses.
+    """
+    figure = blank()
+    log = False
+    if steps:
+        (curves,), log = _started(curves)
+    add_curves(figure, curves)
+    _vertical(figure, "yaxis", axis, curves)
+    if steps:
+        _steps_axis(figure, curves, log)
+    else:
+        ticks = {"tickvals": [0, 50, 100], "ticktext": ["highest", "half-way", "lowest"]}
+        figure.update_xaxes(title_text="training loss, common range", range=[0, 100], **ticks)
+    return Plot(title, alt, figure.to_json(), 200)
+
+
+def correlations(
+    title: str, alt: str, names: Sequence[str], found: Sequence[tuple[Method, Sequence[RankCorrelation | None]]]
+) -> Plot:
+    """Rank correlations with their intervals: a row a factor, a dot a method, filled where the interval excludes zero.
+
+    Args:
+        title: Heading.
+        alt: What a reader who cannot see it should know.
+        names: Of the factors.
+        found: For each method a correlation for each factor, None where there is none.
+    """
+    figure = blank()
+    gap = 0.6 / max(len(found), 1)
+    for place, (method, row) in enumerate(found):
+        known = [(index, correlation) for index, correlation in enumerate(row) if correlation is not None]
+        offset = gap * (place - (len(found) - 1) / 2)
+        figure.add_trace(
+            go.Scatter(
+                x=[round(c.value, 3) for _, c in known],
+                y=[round(index + offset, 3) for index, _ in known],
+                error_x={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [round(max(c.high - c.value, 0.0), 3) for _, c in known],
+                    "arrayminus": [round(max(c.value - c.low, 0.0), 3) for _, c in known],
+                    "color": method.tint(0.55),
+                    "thickness": 1.5,
+                    "width": 0,
+                },
+                mode="markers",
+                marker={
+                    "size": 8,
+                    "color": [method.color if c.excludes_zero else "white" for _, c in known],
+                    "line": {"color": method.color, "width": 1.5},
+                },
+                text=[f"{literal(names[index])}, {literal(method.label)}: {change(c)}" for index, c in known],
+                hovertemplate="%{text}<extra></extra>",
+            )
+        )
+    figure.update_xaxes(
+        title_text="rank correlation", range=[-1.05, 1.05], zeroline=True, tickvals=[-1, -0.5, 0, 0.5, 1]
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(names))),
+        ticktext=[literal(short(name, 24)) for name in names],
+        range=[len(names) - 0.5, -0.5],
+        showgrid=False,
+        automargin=True,
+    )
+    figure.update_layout(hovermode="closest")
+    return Plot(title, alt, figure.to_json(), 70 + (14 + 12 * len(found)) * len(names))
+
+
+def _stacked(upper: Curves, above: Axis, lower: Curves, below: Axis) -> Any:  # plotly is untyped
+    """Two panels on one horizontal axis; only the upper one where there is nothing to draw below."""
+    figure = blank()
+    add_curves(figure, upper)
+    if not lower:
+        _vertical(figure, "yaxis", above, upper)
+        return figure
+    add_curves(figure, lower, yaxis="y2")
+    style = figure.layout.yaxis.to_plotly_json()
+    figure.update_layout(yaxis2={**style, "domain": [0.0, 0.36], "anchor": "x"}, xaxis={"anchor": "y2"})
+    figure.update_layout(yaxis={"domain": [0.44, 1.0]})
+    _vertical(figure, "yaxis", above, upper)
+    _vertical(figure, "yaxis2", below, lower)
+    return figure
+
+
+def _vertical(figure: Any, name: str, axis: Axis, curves: Curves) -> None:
+    """Holds all means and the landmark, and bands unless they dwarf the means, as those of two seeds do."""
+    landmarks = [] if axis.landmark is None else [axis.landmark]
+    means = [*landmarks, *(value for _, data in curves for value in data.mean)]
+    ends = [value for _, data in curves for value in (*data.low, *data.high)]
+    log = axis.log and min([*means, *ends]) > 0
+    if log:
+        means, ends = [math.log10(value) for value in means], [math.log10(value) for value in ends]
+    low, high = min(means), max(means)
+    reach = (high - low) or 0.1 * abs(high) or 0.1
+    bottom, top = max(min([low, *ends]), low - reach), min(max([high, *ends]), high + reach)
+    air = 0.06 * (top - bottom) or 0.05
+    layout: dict[str, object] = {"title": {"text": literal(short(axis.title, 26))}, "range": [bottom - air, top + air]}
+    if log:
+        layout |= {"type": "log", **_log_ticks(10 ** (bottom - air), 10 ** (top + air))}
+    if axis.landmark is not None:
+        if log:
+            figure.add_hline(y=axis.landmark, line={"color": "#8d9299", "width": 1})
+        else:
+            layout |= {"zeroline": axis.landmark == 0}
+    figure.update_layout({name: layout})
+
+
+def _started(*groups: Curves) -> tuple[list[list[tuple[Method, Curve]]], bool]:
+    flat, log = without_start([data for curves in groups for _, data in curves])
+    rest = iter(flat)
+    return [[(method, next(rest)) for method, _ in curves] for curves in groups], log
+
+
+def _steps_axis(figure: Any, curves: Curves, log: bool) -> None:
+    steps = [step for _, data in curves for step in data.steps]
+    first, last = min(steps), max(steps)
+    if log:
+        ends = [math.log10(first) - 0.03, math.log10(last) + 0.03]
+        decades = [tick for tick in log_ticks(first, last) if f"{tick:e}".startswith("1.0")]
+        figure.update_xaxes(type="log", range=ends, tickvals=decades, tickformat=",~g")
+    else:
+        figure.update_xaxes(range=[first, last + 0.01 * (last - first)])
+    figure.update_xaxes(title_text="training step", hoverformat=",.0f")
+
+
+def _log_ticks(low: float, high: float) -> dict[str, object]:
+    """Ticks of a logarithmic axis; where few of 1, 2 and 5 fall into it, plotly finds better ones."""
+    inside = [tick for tick in log_ticks(low, high) if low <= tick <= high]
+    return {"tickvals": inside, "ticktext": [f"{tick:g}" for tick in inside]} if len(inside) > 2 else {}

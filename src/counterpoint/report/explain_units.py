@@ -1,0 +1,146 @@
+"""In which unit the changes of an explain study are written, and with how many digits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from counterpoint.estimate import Estimate
+from counterpoint.report.verdict import LEVEL
+from counterpoint.report.wording import NO_BREAK, decimals_for, number, signed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from counterpoint.study.explain.correlation import RankCorrelation
+    from counterpoint.study.explain.results import ExplainResults
+
+# Metrics between 0 and 1 whose differences people call points.
+_SHARES = ("accuracy", "auroc", "auc", "auprc", "f1", "precision", "recall", "specificity", "iou", "jaccard", "dice")
+# Differences of losses and metrics below this are rounding, not training: they count as zero.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How values and changes of a quantity are written.
+
+    Attributes:
+        scale: What they are multiplied by.
+        name: What stands behind them.
+        decimals: The fewest decimals.
+    """
+
+    scale: float = 1.0
+    name: str = ""
+    decimals: int = 0
+
+    @property
+    def suffix(self) -> str:
+        """The name with the space before it."""
+        return f"{NO_BREAK}{self.name}" if self.name else ""
+
+
+PLAIN = Unit()
+POINTS = Unit(100.0, "points", 1)
+
+
+def metric_unit(results: ExplainResults) -> Unit:
+    """Points where every test metric is a share such as accuracy, else plain numbers: one unit for the whole page."""
+    named = all(any(share in str(facts["metric"]).lower() for share in _SHARES) for facts in results.tasks.values())
+    values = results.points.loc[results.points["quantity"] == "test_metric", "value"]
+    return POINTS if named and values.dropna().between(0, 1).all() else PLAIN
+
+
+def common_metric(results: ExplainResults) -> str:
+    """The name of the metric that all tasks have, or nothing where they differ: then a mean has no meaning."""
+    kinds = {(str(facts["metric"]), str(facts["direction"])) for facts in results.tasks.values()}
+    return next(iter(kinds))[0] if len(kinds) == 1 else ""
+
+
+def side(estimate: Estimate) -> int:
+    """1 or -1 where the 95 % interval lies above or below zero, else 0: then no difference was found.
+
+    Example:
+        >>> from counterpoint.estimate import Estimate
+        >>> side(Estimate.of([1.0, 1.1])), side(Estimate.of([1.0, -1.1])), side(Estimate.of([-1.0, -1.0]))
+        (1, 0, -1)
+    """
+    if not math.isfinite(estimate.mean) or max(abs(estimate.low), abs(estimate.high)) < _ROUNDING:
+        return 0
+    return (estimate.low > 0) - (estimate.high < 0)
+
+
+def amount(estimate: Estimate, unit: Unit = PLAIN, *, nested: bool = False) -> str:
+    r"""How large a change is without its direction, which the sentence says, and its interval.
+
+    Args:
+        estimate: The change; its interval excludes zero.
+        unit: In which to say it.
+        nested: Whether it will stand in parentheses.
+
+    Example:
+        >>> from counterpoint.estimate import Estimate
+        >>> amount(Estimate(-0.0123, -0.02, -0.004, 0.0, 3), POINTS).replace("\N{NO-BREAK SPACE}", " ")
+        '1.2 points (95 % interval 0.4 to 2.0)'
+    """
+    near, middle, far = sorted(unit.scale * abs(value) for value in (estimate.low, estimate.mean, estimate.high))
+    digits = decimals([near, middle, far], unit.decimals)
+    ends = f"{LEVEL} {number(near, digits)} to {number(far, digits)}"
+    return f"{number(middle, digits)}{unit.suffix}" + (f", {ends}" if nested else f" ({ends})")
+
+
+def change(estimate: Estimate | RankCorrelation, unit: Unit = PLAIN) -> str:
+    r"""A change with its sign and its interval, to stand in parentheses.
+
+    Example:
+        >>> from counterpoint.estimate import Estimate
+        >>> change(Estimate(0.001, -0.02, 0.022, 0.0, 3)).replace("\N{NO-BREAK SPACE}", " ").replace("\u2212", "-")
+        '+0.001, 95 % interval -0.020 to +0.022'
+    """
+    mean, ends = change_parts(estimate, unit)
+    return f"{mean}{unit.suffix}, {LEVEL} {ends}"
+
+
+def change_parts(estimate: Estimate | RankCorrelation, unit: Unit = PLAIN) -> tuple[str, str]:
+    """The signed change and its signed interval, with the same digits."""
+    middle = estimate.mean if isinstance(estimate, Estimate) else estimate.value
+    values = [unit.scale * value for value in (middle, estimate.low, estimate.high)]
+    digits = decimals(values, unit.decimals)
+    mean, low, high = (signed(value, digits) for value in values)
+    return mean, f"{low} to {high}"
+
+
+def ratio(estimate: Estimate, *, nested: bool = False) -> str:
+    r"""A change of base-2 logarithms as a ratio with its interval.
+
+    Example:
+        >>> from counterpoint.estimate import Estimate
+        >>> ratio(Estimate(1.0, 0.5, 1.5, 0.0, 3)).replace("\N{NO-BREAK SPACE}", " ")
+        '2.0 times as high (95 % interval 1.4 to 2.8)'
+    """
+    mean, ends = ratio_parts(estimate)
+    return f"{mean} times as high" + (f", {LEVEL} {ends}" if nested else f" ({LEVEL} {ends})")
+
+
+def ratio_parts(estimate: Estimate) -> tuple[str, str]:
+    """The ratio and its interval, with the same digits; an end that is not 1 does not read as 1."""
+    values = [2.0**value for value in (estimate.mean, estimate.low, estimate.high)]
+    start = decimals_for([min(values)], 2)
+    ends = values[1:]
+    digits = next((d for d in range(start, start + 4) if all(abs(end - 1) >= 0.5 * 10**-d for end in ends)), start)
+    mean, low, high = (number(value, digits) for value in values)
+    return mean, f"{low} to {high}"
+
+
+def decimals(values: Sequence[float], fewest: int = 0) -> int:
+    """Decimals that show two digits of the largest value, and as many more as keep an end from reading as zero.
+
+    Example:
+        >>> decimals([1.2, 0.4, 2.0]), decimals([0.5, 0.004, 0.9]), decimals([120.0])
+        (1, 3, 0)
+    """
+    start = max(fewest, decimals_for(values, 2))
+    legible = (d for d in range(start, start + 4) if all(abs(v) >= 0.5 * 10**-d for v in values if abs(v) > _ROUNDING))
+    return next(legible, start)
