@@ -47,6 +47,13 @@ class Split:
         """The same rows with the targets of some tasks."""
         return Split(self.inputs, {task: self.targets[task] for task in tasks})
 
+    def drawn(self, count: int) -> Split:
+        """So many of the rows, the same in every call; all if there are no more. Splits may be sorted."""
+        if count >= len(self):
+            return self
+        chosen = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count]
+        return Split(self.inputs[chosen], {task: target[chosen] for task, target in self.targets.items()})
+
     def rows(self, index: Tensor | slice) -> Batch:
         """Inputs in floating point and targets of some rows."""
         inputs = self.inputs[index]

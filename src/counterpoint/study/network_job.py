@@ -102,7 +102,7 @@ def train_network(job: NetworkJob, on_epoch: Callable[[float], None]) -> Trained
     module = job.source.build(job.tasks, job.weighting, job.seed)
     settings = replace(job.fit, seed=job.seed, progress_bar=False)
     callbacks = [affinity_callback(job.tasks, job.meter)] if job.meter is not None else []
-    with _one_thread():
+    with one_thread():
         result = fit(module, job.source.splits(job.tasks), settings, job.folder, on_epoch, callbacks=callbacks)
     parameters = sum(parameter.numel() for parameter in module.model.parameters())
     rows = [
@@ -141,7 +141,7 @@ def affinity_callback(tasks: Sequence[str], settings: MeterSettings) -> Affinity
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """As in every worker process: another number of threads would round sums in another way."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

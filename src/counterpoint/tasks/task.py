@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["maximize", "minimize"]
 Loss = Callable[[Tensor, Tensor], Tensor]
+Likelihood = Literal["categorical", "bernoulli", "gaussian"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,8 @@ class Task:
         metric: A torchmetrics metric; copies of it do the counting, this one stays empty.
         metric_name: How the metric is called in tables.
         direction: ``"maximize"`` or ``"minimize"`` the metric; by default what the metric itself says.
+        likelihood: The distribution of targets given outputs whose negative logarithm the loss is, for the Fisher
+            information; ``None`` if it is none of them.
 
     Raises:
         ValueError: if the name is empty, or the direction is neither given nor known to the metric.
@@ -41,6 +44,7 @@ class Task:
     metric: Metric
     metric_name: str
     direction: Direction | None = None
+    likelihood: Likelihood | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -67,7 +71,14 @@ class Task:
         # Imported here: torchmetrics belongs to the extra [study] and takes a second to load.
         from torchmetrics.classification import MulticlassAccuracy  # noqa: PLC0415
 
-        return cls(name, functional.cross_entropy, MulticlassAccuracy(classes, average="micro"), "accuracy")
+        return cls(
+            name,
+            functional.cross_entropy,
+            MulticlassAccuracy(classes, average="micro"),
+            "accuracy",
+            None,
+            "categorical",
+        )
 
     @classmethod
     def binary(cls, name: str) -> Task:
@@ -83,7 +94,7 @@ class Task:
         """
         from torchmetrics.classification import BinaryAUROC  # noqa: PLC0415
 
-        return cls(name, _binary_cross_entropy, BinaryAUROC(), "AUROC")
+        return cls(name, _binary_cross_entropy, BinaryAUROC(), "AUROC", None, "bernoulli")
 
 
 def _binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

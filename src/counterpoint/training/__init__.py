@@ -1,8 +1,21 @@
-"""Training on Lightning: one module for any MultiTaskModel, and a history of what happened."""
+"""Training on Lightning: one module for any MultiTaskModel, a history of what happened, affinity and trajectories."""
 
 from counterpoint.training.affinity import AffinityCallback
 from counterpoint.training.fit import FitResult, FitSettings, fit
 from counterpoint.training.history import History
 from counterpoint.training.module import MultiTaskModule
+from counterpoint.training.probing import Curvature
+from counterpoint.training.schedule import Schedule
+from counterpoint.training.trajectory import TrajectoryCallback
 
-__all__ = ["AffinityCallback", "FitResult", "FitSettings", "History", "MultiTaskModule", "fit"]
+__all__ = [
+    "AffinityCallback",
+    "Curvature",
+    "FitResult",
+    "FitSettings",
+    "History",
+    "MultiTaskModule",
+    "Schedule",
+    "TrajectoryCallback",
+    "fit",
+]

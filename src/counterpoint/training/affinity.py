@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import lightning
-from torch import nn
 
 from counterpoint.affinity.gradients import checked_shared
 from counterpoint.balancing import FanOut
 from counterpoint.balancing.ranks import WORLD, Ranks
 from counterpoint.training.module import MultiTaskModule
+from counterpoint.training.whereabouts import Shared, missing, reusable, shared_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -44,6 +44,7 @@ class AffinityCallback(lightning.Callback):
 
     Example:
         >>> import lightning, torch
+        >>> from torch import nn
         >>> from counterpoint import MultiTaskModel, Task
         >>> from counterpoint.affinity import AffinityMeter
         >>> from counterpoint.training import AffinityCallback, MultiTaskModule
@@ -65,15 +66,15 @@ class AffinityCallback(lightning.Callback):
         self,
         meter: AffinityMeter,
         losses: Callable[[Module], Losses] | None = None,
-        shared: nn.Module | Iterable[Tensor] | Callable[[Module], nn.Module | Iterable[Tensor]] | None = None,
+        shared: Shared | None = None,
         reevaluate: Callable[[Module, Any], Losses] | None = None,
     ) -> None:
         self.meter = meter
         self.losses = losses
-        # A generator would be used up by the first step.
-        self.shared = shared if shared is None or isinstance(shared, nn.Module) or callable(shared) else list(shared)
+        self.shared = reusable(shared)
         self.reevaluate = reevaluate
         self._batch: Any = None
+        self._fitting = True
 
     @property
     def state_key(self) -> str:
@@ -83,6 +84,7 @@ class AffinityCallback(lightning.Callback):
 
     def setup(self, trainer: lightning.Trainer, pl_module: Module, stage: str) -> None:  # noqa: ARG002
         """Measures over all ranks, unless the meter was given a process group of its own."""
+        self._fitting = stage == "fit"
         if trainer.world_size > 1 and self.meter.ranks.group is None:
             self.meter.ranks = Ranks(WORLD)
 
@@ -109,7 +111,7 @@ class AffinityCallback(lightning.Callback):
             self.meter.step({})
             return
         losses = self._losses(pl_module, attached=True)
-        shared = checked_shared(self._shared(pl_module))
+        shared = checked_shared(shared_of(type(self).__name__, pl_module, self.shared))
         lookahead = self.meter.method == "lookahead"
         self.meter.step(
             losses,
@@ -134,23 +136,21 @@ class AffinityCallback(lightning.Callback):
             return self.losses(module)
         if isinstance(module, MultiTaskModule):
             return module.attached_losses if attached else module.losses
-        raise _missing("losses", module, "a function of the module that returns {task: loss} of this step")
-
-    def _shared(self, module: Module) -> nn.Module | Iterable[Tensor]:
-        if self.shared is None and isinstance(module, MultiTaskModule):
-            return module.shared_parameters()
-        if self.shared is None:
-            raise _missing("shared", module, "the shared parameters, or the module that holds them")
-        if isinstance(self.shared, nn.Module) or not callable(self.shared):
-            return self.shared
-        return self.shared(module)
+        raise missing(
+            type(self).__name__, "losses", module, "a function of the module that returns {task: loss} of this step"
+        )
 
     def _closure(self, trainer: lightning.Trainer, module: Module) -> Callable[[], Losses]:
         again = self.reevaluate
         if again is None and isinstance(module, MultiTaskModule):
             again = _again
         if again is None:
-            raise _missing("reevaluate", module, "a function of the module and the batch that returns {task: loss}")
+            raise missing(
+                type(self).__name__,
+                "reevaluate",
+                module,
+                "a function of the module and the batch that returns {task: loss}",
+            )
         batch = self._batch
 
         def evaluate() -> Losses:
@@ -164,7 +164,9 @@ class AffinityCallback(lightning.Callback):
         return self.meter.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on measuring."""
+        """Goes on measuring. Lightning restores callbacks for a test, too: that takes nothing back."""
+        if not self._fitting:
+            return
         self.meter.load_state_dict(state_dict)
 
 
@@ -196,9 +198,3 @@ def _fan(module: Module) -> FanOut:
             "method='first-order'"
         )
     return fans[0]
-
-
-def _missing(name: str, module: Module, what: str) -> ValueError:
-    return ValueError(
-        f"AffinityCallback got no {name} and {type(module).__name__} is no MultiTaskModule, expected {name}={what}"
-    )

@@ -95,12 +95,14 @@ def generalization_gap(
     Example:
         A multi-task run that is twice as slow and, at the same training loss, 0.05 better:
 
+        >>> import numpy as np
+        >>> from counterpoint.trajectory.curve import Trajectory
         >>> losses = np.linspace(2.0, 0.5, 16)
         >>> single = Trajectory(losses, 1 - losses / 4, steps=np.arange(16))
         >>> multi = Trajectory(losses, 1.05 - losses / 4, steps=2 * np.arange(16))
         >>> gap = generalization_gap([single, single], [multi, multi])
-        >>> round(gap.estimate.mean, 10), round(gap.losses[0], 10), round(gap.losses[-1], 10), gap.onset.multi_step
-        (0.05, 2.0, 0.5, 0.0)
+        >>> round(gap.estimate.mean, 10), gap.losses[[0, -1]].tolist(), round(gap.onset.multi_step, 10) + 0
+        (0.05, [2.0, 0.5], 0.0)
     """
     ours, theirs = paired(single, multi)
     if direction not in {"maximize", "minimize"}:

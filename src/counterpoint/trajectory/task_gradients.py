@@ -53,7 +53,7 @@ class TaskGradients:
         directed = products[np.ix_(squares > 0, squares > 0)] / np.outer(norms, norms)
         pairs = len(norms) * (len(norms) - 1)
         return Coherence(
-            ratio=min(1.0, products.mean() / squares.mean()) if squares.any() else math.nan,
+            ratio=min(1.0, float(products.mean() / squares.mean())) if squares.any() else math.nan,
             cosine=float(np.clip((directed.sum() - len(norms)) / pairs, -1.0, 1.0)) if pairs else math.nan,
             norm=self.norm(task),
             minibatches=count,

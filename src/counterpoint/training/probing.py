@@ -1,0 +1,222 @@
+"""What can be measured of a LightningModule between two training steps, without leaving a trace."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import lightning
+from torch import Tensor
+
+from counterpoint.training.module import MultiTaskModule
+from counterpoint.trajectory import Probe, conflict, fisher_trace, hessian_trace, sam_sharpness, top_eigenvalues
+from counterpoint.trajectory.evaluation import hand_on
+from counterpoint.trajectory.task_gradients import task_gradients
+from counterpoint.undisturbed import Undisturbed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torchmetrics import Metric
+
+    from counterpoint.tasks import Task
+    from counterpoint.trajectory.conflicts import Conflict
+
+Losses = Callable[[lightning.LightningModule, Any], Mapping[str, Tensor]]
+Mode = Literal["eval", "train"]
+# Task, quantity, value.
+Found = tuple[str, str, float]
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """What is measured of a loss's curvature, and how closely.
+
+    Attributes:
+        draws: Random vectors of a trace.
+        products: Hessian-vector products for the largest eigenvalue.
+        rho: Length of the step of the SAM sharpness.
+
+    Example:
+        >>> Curvature(draws=16).products
+        10
+    """
+
+    draws: int = 6
+    products: int = 10
+    rho: float = 0.05
+
+
+class Probing:
+    """Measures a module's losses as they are now: any number of times, and nothing is changed.
+
+    Args:
+        module: The module.
+        shared: Its shared parameters.
+        losses: Called with the module and a batch: ``{task: loss}``, means over the rows that have labels.
+        mode: Whether modules compute as in evaluation or as in training; FanOuts hand features on in both.
+        chunk: Rows that are evaluated at once.
+    """
+
+    def __init__(
+        self,
+        module: lightning.LightningModule,
+        shared: Sequence[Tensor],
+        losses: Losses,
+        *,
+        mode: Mode = "eval",
+        chunk: int = 1024,
+    ) -> None:
+        self.module = module
+        self.shared = shared
+        self.losses = losses
+        self.mode = mode
+        self.chunk = chunk
+
+    @contextlib.contextmanager
+    def _undisturbed(self) -> Iterator[Undisturbed]:
+        with Undisturbed(self.shared, models=[self.module], blame="losses", prepare=hand_on) as place:
+            yield place
+
+    def _set_mode(self) -> None:
+        self.module.train(self.mode == "train")
+
+    def loss_values(self, batch: Any, name: str) -> list[Found]:
+        """The loss of each task, over all rows."""
+        sums: dict[str, float] = {}
+        rows = 0
+        with self._undisturbed() as place:
+            for index, part in enumerate(self._chunks(batch)):
+                found = place.evaluate(partial(self._now, part.inputs[0]), rewind=index == 0)
+                rows += part.rows
+                for task, loss in found.items():
+                    sums[task] = sums.get(task, 0.0) + float(loss) * part.rows
+        return [(task, f"{name}_loss", total / rows) for task, total in sums.items()]
+
+    def loss_and_metric(self, batch: tuple[Tensor, dict[str, Tensor]], name: str) -> list[Found]:
+        """Loss and metric of each task of a :class:`MultiTaskModule`."""
+        module = self.module
+        assert isinstance(module, MultiTaskModule)  # noqa: S101  (checked where it is chosen)
+        counters: dict[str, Metric] = {task: module.tasks[task].metric.clone() for task in batch[1]}
+        sums, rows = dict.fromkeys(batch[1], 0.0), len(batch[0])
+        with self._undisturbed() as place:
+            for index, part in enumerate(self._chunks(batch)):
+                outputs = place.evaluate(partial(self._outputs, part.inputs[0]), rewind=index == 0)
+                targets = part.inputs[0][1]
+                for task, counter in counters.items():
+                    sums[task] += float(module.tasks[task].loss(outputs[task], targets[task])) * part.rows
+                    counter.to(targets[task].device).update(outputs[task], targets[task])
+        found: list[Found] = [(task, f"{name}_loss", total / rows) for task, total in sums.items()]
+        return found + [(task, f"{name}_metric", float(counter.compute())) for task, counter in counters.items()]
+
+    def values(
+        self, batch: Any, name: str, of: Callable[[lightning.LightningModule, Any], dict[str, float]]
+    ) -> list[Found]:
+        """What a function of the module and the batch returns for each task."""
+
+        def compute() -> dict[str, float]:
+            self._set_mode()
+            return of(self.module, batch)
+
+        with self._undisturbed() as place:
+            return [(task, name, float(value)) for task, value in place.evaluate(compute).items()]
+
+    def _chunks(self, batch: Any) -> list[Probe]:
+        return Probe(lambda part: part, batch).chunks(self.chunk)
+
+    def _now(self, batch: Any) -> Mapping[str, Tensor]:
+        self._set_mode()
+        return self.losses(self.module, batch)
+
+    def _outputs(self, batch: tuple[Tensor, dict[str, Tensor]]) -> dict[str, Tensor]:
+        self._set_mode()
+        outputs: dict[str, Tensor] = self.module.model(batch[0], list(batch[1]))  # type: ignore[operator]
+        return outputs
+
+    def gradients(self, batch: Any, minibatches: int) -> list[Found]:
+        """Norm and coherence of each task's gradient, and its conflict with the others where there are several."""
+        with self._undisturbed() as place:
+            parts = Probe(lambda part: part, batch).split(minibatches)
+            losses = [
+                place.evaluate(partial(self._now, part.inputs[0]), graph=True, rewind=index == 0)
+                for index, part in enumerate(parts)
+            ]
+            measured = task_gradients(losses, self.shared)
+        found: list[Found] = []
+        for task in measured.tasks:
+            coherence = measured.coherence(task)
+            found += [
+                (task, "gradient_norm", coherence.norm),
+                (task, "coherence", coherence.ratio),
+                (task, "coherence_cosine", coherence.cosine),
+            ]
+        if len(measured.tasks) > 1:
+            found += _conflicts(measured.tasks, conflict(measured.gram, measured.tasks))
+        return found
+
+    def curvature(self, batch: Any, task: str, options: Curvature) -> list[Found]:
+        """Curvature of a task's loss in the shared parameters."""
+
+        def of_rows(part: Any) -> Tensor:
+            return self._now(part)[task]
+
+        given = batch if not isinstance(self.module, MultiTaskModule) else (batch[0], {task: batch[1][task]})
+        loss = Probe(of_rows, given)
+        with self._as_it_was():
+            top = top_eigenvalues(loss, self.shared, max_products=options.products)
+            trace = hessian_trace(loss, self.shared, options.draws)
+            found = [
+                (task, "sharpness", float(top.values[0])),
+                (task, "hessian_trace", trace.value),
+                (task, "hessian_trace_error", trace.standard_error),
+                (task, "sam_sharpness", sam_sharpness(loss, self.shared, options.rho)),
+            ]
+            if isinstance(self.module, MultiTaskModule):
+                found += self._fisher(given, self.module.tasks[task], options)
+        return found
+
+    def _fisher(self, batch: tuple[Tensor, dict[str, Tensor]], task: Task, options: Curvature) -> list[Found]:
+        """Of tasks whose loss is a likelihood."""
+        if task.likelihood is None:
+            return []
+        outputs = Probe(lambda inputs: self._outputs((inputs, {task.name: inputs}))[task.name], batch[0])
+        drawn = fisher_trace(outputs, self.shared, task.likelihood, draws=options.draws)
+        given = fisher_trace(outputs, self.shared, task.likelihood, targets=batch[1][task.name], draws=options.draws)
+        return [
+            (task.name, "fisher_trace", drawn.value),
+            (task.name, "fisher_trace_error", drawn.standard_error),
+            (task.name, "empirical_fisher_trace", given.value),
+            (task.name, "empirical_fisher_trace_error", given.standard_error),
+        ]
+
+    @contextlib.contextmanager
+    def _as_it_was(self) -> Iterator[None]:
+        """Modes, for measures that find modules as they are when they are called first."""
+        modes = [(module, module.training) for module in self.module.modules()]
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
+
+
+def first_rows(batch: Any, rows: int) -> Any:
+    """The first rows of a batch, or all if there are no more."""
+    probe = Probe(lambda part: part, batch)
+    return probe.part(0, min(rows, probe.rows)).inputs[0]
+
+
+def _conflicts(tasks: Sequence[str], found: Conflict) -> list[Found]:
+    rows: list[Found] = []
+    for index, task in enumerate(tasks):
+        others = [other for other in range(len(tasks)) if other != index]
+        cosines = found.cosines[index][others]
+        rows += [
+            (task, "cosine", float(cosines.mean())),
+            (task, "negative_share", float((cosines < 0).mean())),
+            (task, "magnitude_similarity", float(found.magnitude_similarity[index][others].mean())),
+        ]
+    return rows

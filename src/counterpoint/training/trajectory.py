@@ -1,0 +1,391 @@
+"""Trajectories, recorded in any training by Lightning."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import lightning
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
+
+from counterpoint.data import Split
+from counterpoint.training.budget import Budget
+from counterpoint.training.module import MultiTaskModule
+from counterpoint.training.probing import Curvature, Found, Losses, Mode, Probing, first_rows
+from counterpoint.training.schedule import Schedule
+from counterpoint.training.whereabouts import Shared, missing, shared_of
+from counterpoint.trajectory.parameters import Parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pandas as pd
+    from torch import Tensor
+
+    Module = lightning.LightningModule
+
+_logger = logging.getLogger("counterpoint")
+_SHARDED = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
+_REMEMBERED = 1_000  # steps
+Row = dict[str, Any]
+
+
+class TrajectoryCallback(lightning.Callback):
+    """Records, at chosen steps and on fixed rows, each task's losses, metric, and what may go with generalization.
+
+    At each look: losses on training and test rows, the metric on test rows; gradient norm, coherence over minibatches
+    and conflict with the other tasks, at the shared parameters; and where ``curvature`` is wanted, on a schedule of its
+    own, the largest eigenvalue of the Hessian, its trace, SAM sharpness and Fisher information. The training is not
+    changed: gradients, buffers, modes and random numbers are put back. Quantities are those of
+    :data:`~counterpoint.study.explain.factors.FACTORS`.
+
+    With a :class:`MultiTaskModule` nothing else is needed. With another LightningModule say how losses are computed and
+    what is shared. A look that fails is logged once and left out; it never ends a training. With several devices the
+    first process looks, at its own copy of the model; sharded models are left alone.
+
+    Args:
+        train: Training rows: a :class:`Split`, or one batch, which is looked at whole.
+        test: Rows to test on, the same; without them only training losses are recorded.
+        rows: Rows of each split that are looked at, drawn once; ``None`` for all.
+        schedule: When to look.
+        gradients: Whether to look at gradients, too.
+        curvature: How to look at curvature; ``None`` for not at all.
+        curvature_schedule: When to look at curvature: by default at 0, 10, 100, 1000 and so on, and at the end.
+        budget: Share of the training time that losses, metrics and gradients may take, half of it for the gradients;
+            looks are thinned to keep to it, by the clock. ``None`` for no limit, and the same looks in every run.
+        curvature_budget: The same for curvature.
+        gradient_rows: Training rows whose gradients are looked at, in ``minibatches`` parts.
+        curvature_rows: Training rows whose losses' curvature is looked at.
+        minibatches: Parts that coherence compares.
+        mode: ``"eval"``, or ``"train"`` for dropout and BatchNorm as in training.
+        losses: Called with the module and a batch of rows: ``{task: loss}``.
+        shared: The module that holds the shared parameters, or a function of the LightningModule to it or to them.
+        metric: Called with the module and all test rows, in evaluation mode, for modules that are no
+            ``MultiTaskModule``: ``{task: value}``.
+
+    Attributes:
+        rows: One dictionary a measurement: ``step``, ``epoch``, ``task``, ``quantity``, ``value``.
+        probes: Looks at losses and metrics: seconds ``spent``, looks ``taken`` and ``thinned``.
+        gradient_probes: The same of gradients.
+        curvature_probes: The same of curvature.
+
+    Raises:
+        ValueError: for options that make no sense.
+
+    Source:
+        Mueller, Dredze and Andrews (TMLR 2024), sections 3 and 4.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from counterpoint import MultiTaskModel, Task
+        >>> from counterpoint.training import MultiTaskModule, TrajectoryCallback
+        >>> heads = {"a": nn.Linear(3, 2), "b": nn.Linear(3, 2)}
+        >>> tasks = [Task.classification(name, 2) for name in heads]
+        >>> module = MultiTaskModule(MultiTaskModel(nn.Linear(4, 3), heads), tasks)
+        >>> x, y = torch.randn(8, 4), torch.arange(8) % 2
+        >>> rows = (x, {"a": y, "b": 1 - y})
+        >>> callback = TrajectoryCallback(rows, rows, budget=None)
+        >>> trainer = lightning.Trainer(
+        ...     max_steps=3, accelerator="cpu", logger=False, callbacks=[callback],
+        ...     enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+        >>> trainer.fit(module, torch.utils.data.DataLoader([rows] * 3, batch_size=None))
+        >>> sorted({row["step"] for row in callback.rows})
+        [0, 1, 2, 3]
+        >>> sorted({row["quantity"] for row in callback.rows})[:3]
+        ['coherence', 'coherence_cosine', 'cosine']
+    """
+
+    def __init__(
+        self,
+        train: Split | Any,
+        test: Split | Any = None,
+        *,
+        rows: int | None = 256,
+        schedule: Schedule | None = None,
+        gradients: bool = True,
+        curvature: Curvature | None = None,
+        curvature_schedule: Schedule | None = None,
+        budget: float | None = 0.1,
+        curvature_budget: float | None = 1.0,
+        gradient_rows: int = 64,
+        curvature_rows: int = 64,
+        minibatches: int = 4,
+        mode: Mode = "eval",
+        losses: Losses | None = None,
+        shared: Shared | None = None,
+        metric: Callable[[Module, Any], dict[str, float]] | None = None,
+    ) -> None:
+        if mode not in {"eval", "train"}:
+            raise ValueError(f"mode is {mode!r}, expected 'eval' or 'train'")
+        if minibatches < 2:
+            raise ValueError(f"minibatches is {minibatches}, expected at least 2: coherence compares them")
+        limits = {"gradient_rows": gradient_rows, "curvature_rows": curvature_rows, "rows": rows}
+        for name, limit in limits.items():
+            if limit is not None and limit < minibatches:
+                raise ValueError(f"{name} is {limit}, expected at least one row a minibatch, {minibatches}")
+        self.train, self.test = _rows(train, rows), None if test is None else _rows(test, rows)
+        self.schedule = schedule or Schedule()
+        self.gradients = gradients
+        self.curvature = curvature
+        self.curvature_schedule = curvature_schedule or Schedule(
+            early=False, every_epochs=0, steps=(0, *(10**power for power in range(1, 9)))
+        )
+        self.gradient_rows, self.curvature_rows, self.minibatches = gradient_rows, curvature_rows, minibatches
+        self.mode: Mode = mode
+        self.losses, self.shared, self.metric = losses, shared, metric
+        self.rows: list[Row] = []
+        half = None if budget is None else budget / 2
+        self.probes, self.gradient_probes, self.curvature_probes = Budget(half), Budget(half), Budget(curvature_budget)
+        self._looks = [_Looks(self.schedule, self.probes, self._probe)]
+        if gradients:
+            self._looks.append(_Looks(self.schedule, self.gradient_probes, self._gradients))
+        if curvature is not None:
+            self._looks.append(_Looks(self.curvature_schedule, self.curvature_probes, self._curvature))
+        self._clock = _Clock()
+        self._probing: Probing | None = None
+        self._complained: dict[str, None] = {}
+        self._fitting = True
+
+    @property
+    def share(self) -> float:
+        """Time of looks at losses, metrics and gradients over the time of the training without any looks."""
+        spent = self.probes.spent + self.gradient_probes.spent
+        return spent / self.training_seconds if self.training_seconds else 0.0
+
+    @property
+    def curvature_share(self) -> float:
+        """The same of curvature."""
+        return self.curvature_probes.spent / self.training_seconds if self.training_seconds else 0.0
+
+    @property
+    def training_seconds(self) -> float:
+        """Time of the training so far without looks."""
+        looks = (self.probes, self.gradient_probes, self.curvature_probes)
+        return max(0.0, self._clock.running - sum(probes.spent for probes in looks))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Why looks were left out, each reason once."""
+        return tuple(self._complained)
+
+    def to_frame(self) -> pd.DataFrame:
+        """All rows as a table: ``step``, ``epoch``, ``task``, ``quantity``, ``value``."""
+        import pandas as pd  # noqa: PLC0415  (a second to load; only needed here)
+
+        return pd.DataFrame(self.rows, columns=["step", "epoch", "task", "quantity", "value"])
+
+    def setup(self, trainer: lightning.Trainer, pl_module: Module, stage: str) -> None:  # noqa: ARG002
+        """Notes whether this is a training."""
+        self._fitting = stage == "fit"
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Module) -> None:
+        """The first look, before any step."""
+        self._clock.start(*_length(trainer))
+        if trainer.global_step == 0:
+            for looks in self._looks:
+                if looks.schedule.listed(0):
+                    self._look(trainer, pl_module, looks)
+
+    def on_train_batch_start(
+        self,
+        trainer: lightning.Trainer,  # noqa: ARG002
+        pl_module: Module,  # noqa: ARG002
+        batch: object,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Times the step."""
+        self._clock.step_starts()
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Module,
+        outputs: object,  # noqa: ARG002
+        batch: object,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Looks if it is time to."""
+        self._clock.step_ends()
+        for looks in self._looks:
+            if looks.schedule.crossed(looks.passed, trainer.global_step):
+                self._look(trainer, pl_module, looks)
+            looks.passed = trainer.global_step
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Module) -> None:
+        """Looks if it is time to."""
+        for looks in self._looks:
+            if looks.schedule.ends(trainer.current_epoch + 1):
+                self._look(trainer, pl_module, looks)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Module) -> None:
+        """The last look."""
+        for looks in self._looks:
+            self._look(trainer, pl_module, looks, last=True)
+        self._clock.stop()
+
+    def _look(self, trainer: lightning.Trainer, module: Module, looks: _Looks, *, last: bool = False) -> None:
+        step = trainer.global_step
+        if looks.at == step or trainer.global_rank != 0:
+            return
+        left = 1 if last else looks.left(step, self._clock)
+        if not looks.budget.allows(left=left, projected=self._clock.projected):
+            return
+        looks.at = step
+        started = time.perf_counter()
+        try:
+            found = looks.measure(trainer, module)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the training is worth more)
+            self._complain(error)
+        else:
+            place = {"step": step, "epoch": trainer.current_epoch}
+            self.rows += [{**place, "task": task, "quantity": name, "value": value} for task, name, value in found]
+        looks.budget.spend(time.perf_counter() - started)
+
+    def _complain(self, error: Exception) -> None:
+        line = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if line not in self._complained:
+            self._complained[line] = None
+            _logger.warning("a look at the trajectory was left out, the training goes on: %s", line)
+
+    def _probe(self, trainer: lightning.Trainer, module: Module) -> list[Found]:
+        probing = self._probing_of(trainer, module)
+        train = _moved(trainer, module, self.train)
+        found = probing.loss_values(train, "train")
+        if self.test is not None:
+            test = _moved(trainer, module, self.test)
+            if isinstance(module, MultiTaskModule) and self.losses is None:
+                found += probing.loss_and_metric(test, "test")
+            else:
+                found += probing.loss_values(test, "test")
+                if self.metric is not None:
+                    found += probing.values(test, "test_metric", self.metric)
+        return found
+
+    def _gradients(self, trainer: lightning.Trainer, module: Module) -> list[Found]:
+        batch = first_rows(_moved(trainer, module, self.train), self.gradient_rows)
+        return self._probing_of(trainer, module).gradients(batch, self.minibatches)
+
+    def _curvature(self, trainer: lightning.Trainer, module: Module) -> list[Found]:
+        assert self.curvature is not None  # noqa: S101  (else nobody looks)
+        probing = self._probing_of(trainer, module)
+        batch = first_rows(_moved(trainer, module, self.train), self.curvature_rows)
+        tasks = [task for task, _, _ in probing.loss_values(batch, "train")]
+        return [row for task in tasks for row in probing.curvature(batch, task, self.curvature)]
+
+    def _probing_of(self, trainer: lightning.Trainer, module: Module) -> Probing:
+        if isinstance(trainer.strategy, _SHARDED):
+            raise ValueError(  # noqa: TRY004  (an option, not an argument's type)
+                f"{type(trainer.strategy).__name__} shards the parameters, expected a strategy that keeps them whole, "
+                "such as DDP"
+            )
+        shared = Parameters(shared_of(type(self).__name__, module, self.shared)).tensors
+        losses = self.losses
+        if losses is None:
+            if not isinstance(module, MultiTaskModule):
+                raise missing(
+                    type(self).__name__,
+                    "losses",
+                    module,
+                    "a function of the module and a batch that returns {task: loss}",
+                )
+            losses = _losses_of
+        return Probing(module, shared, losses, mode=self.mode)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was recorded."""
+        looks = [{"at": looks.at, "passed": looks.passed, **looks.budget.state()} for looks in self._looks]
+        return {"rows": list(self.rows), "looks": looks, "running": self._clock.running}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on recording. Lightning restores callbacks for a test, too: that takes nothing back."""
+        if not self._fitting:
+            return
+        self.rows = list(state_dict["rows"])
+        self._clock.running_before = float(state_dict["running"])
+        for looks, state in zip(self._looks, state_dict["looks"], strict=False):
+            looks.at, looks.passed = int(state["at"]), int(state["passed"])
+            looks.budget.load(state)
+
+
+class _Looks:
+    """When to look at something, and how."""
+
+    def __init__(
+        self, schedule: Schedule, budget: Budget, measure: Callable[[lightning.Trainer, Module], list[Found]]
+    ) -> None:
+        self.schedule, self.budget, self.measure = schedule, budget, measure
+        self.at = -1  # the step of the last look
+        self.passed = 0  # the last step that was asked about
+
+    def left(self, step: int, clock: _Clock) -> int:
+        """Looks that are left, with the one at this step."""
+        if clock.total is None:
+            return 1
+        return max(1, sum(planned >= step for planned in self.schedule.planned(clock.total, clock.steps_per_epoch)))
+
+
+class _Clock:
+    """How long the training has taken and will take."""
+
+    def __init__(self) -> None:
+        self.total: int | None = None
+        self.steps_per_epoch: int | None = None
+        self.running_before = 0.0
+        self._started: float | None = None
+        self._step_started = 0.0
+        self._steps: list[float] = []
+
+    def start(self, total: int | None, steps_per_epoch: int | None) -> None:
+        self.total, self.steps_per_epoch = total, steps_per_epoch
+        self._started = time.perf_counter()
+
+    def stop(self) -> None:
+        self.running_before, self._started = self.running, None
+
+    def step_starts(self) -> None:
+        self._step_started = time.perf_counter()
+
+    def step_ends(self) -> None:
+        self._steps.append(time.perf_counter() - self._step_started)
+        del self._steps[:-_REMEMBERED]
+
+    @property
+    def running(self) -> float:
+        """Seconds since the start, with looks."""
+        return self.running_before + (0.0 if self._started is None else time.perf_counter() - self._started)
+
+    @property
+    def projected(self) -> float:
+        """Seconds that all steps take: the first ones warm up, so the median step counts."""
+        return median(self._steps) * (self.total or len(self._steps)) if self._steps else 0.0
+
+
+def _length(trainer: lightning.Trainer) -> tuple[int | None, int | None]:
+    """Steps of the whole training and of an epoch, where they are known."""
+    steps = trainer.estimated_stepping_batches
+    if not math.isfinite(steps):
+        return None, None
+    epochs = trainer.max_epochs
+    return int(steps), max(1, int(steps) // epochs) if epochs and epochs > 0 else None
+
+
+def _rows(given: Split | Any, count: int | None) -> Any:
+    """The rows of a split that are looked at; a batch as it is."""
+    if not isinstance(given, Split):
+        return given
+    return (given if count is None else given.drawn(count)).rows(slice(None))
+
+
+def _moved(trainer: lightning.Trainer, module: Module, batch: Any) -> Any:
+    """The batch where the module computes, in the precision that it takes."""
+    batch = trainer.strategy.batch_to_device(batch, module.device)
+    return trainer.precision_plugin.convert_input(batch)
+
+
+def _losses_of(module: Module, batch: Any) -> Mapping[str, Tensor]:
+    assert isinstance(module, MultiTaskModule)  # noqa: S101  (checked where it is chosen)
+    return module.losses_of(batch)
