@@ -66,7 +66,7 @@ class Snapshot:
 
 def everything(problem, optimizer):
     """Bit for bit, what measuring may not touch."""
-    state = {name: value.detach().clone() for name, value in problem.state_dict().items()}
+    state = copy.deepcopy(problem.state_dict())  # with the extra state of learned weightings
     grads = {n: None if p.grad is None else p.grad.clone() for n, p in problem.named_parameters()}
     modes = [module.training for module in problem.modules()]
     versions = [p._version for p in problem.parameters()]

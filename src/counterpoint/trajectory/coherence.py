@@ -82,9 +82,9 @@ def gradient_coherence(losses: Iterable[Loss] | Probe, params: Given, *, minibat
     count = len(several)
     mean, directions = parameters.zeros(), parameters.zeros()
     squares, directed = 0.0, 0
-    with Evaluation(parameters) as evaluation:
+    with Evaluation(parameters, 1) as evaluation:
         for loss in several:
-            _, gradient = planned(loss, evaluation, 1).mean_gradient(evaluation)
+            _, gradient = planned(loss, evaluation).mean_gradient(evaluation)
             square = dot(gradient, gradient)
             if not math.isfinite(square):
                 raise ValueError("a gradient is NaN or infinite, expected finite ones")

@@ -114,8 +114,8 @@ def top_eigenvalues(
         raise ValueError(f"tolerance is {tolerance}, expected a number between 0 and 1")
     if max_products < 1:
         raise ValueError(f"max_products is {max_products}, expected at least 1")
-    with Evaluation(parameters) as evaluation:
-        hessian = Hessian(planned(loss, evaluation, 2), evaluation)
+    with Evaluation(parameters, 2) as evaluation:
+        hessian = Hessian(planned(loss, evaluation), evaluation)
 
         def multiply(vector: Array) -> Array:
             result = parameters.join(hessian.product(parameters.split(np.ravel(vector))))

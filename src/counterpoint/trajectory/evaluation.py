@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.balancing import FanOut
+from counterpoint.trajectory.checked_graph import check_graph
 from counterpoint.undisturbed import Undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
+    from counterpoint.trajectory.derivatives import Order
     from counterpoint.trajectory.parameters import Parameters, Vector
 
 
@@ -28,22 +30,27 @@ class Evaluation:
 
     Args:
         parameters: What to differentiate with respect to.
+        order: Of the derivatives that are wanted.
         blame: What messages call the closure.
     """
 
-    def __init__(self, parameters: Parameters, blame: str = "loss") -> None:
+    def __init__(self, parameters: Parameters, order: Order, blame: str = "loss") -> None:
         self.parameters = parameters
+        self.order = order
         self.blame = blame
         self._place = Undisturbed(parameters.tensors, models=parameters.modules, blame=blame, prepare=hand_on)
-        self._unseen = True
+        self._unchecked = True
+        self._recording = torch.inference_mode(mode=False)
 
     def __enter__(self) -> Self:
         self._place.__enter__()
+        self._recording.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._recording.__exit__(kind, error, trace)
         self._place.__exit__(kind, error, trace)
 
     @property
@@ -64,7 +71,7 @@ class Evaluation:
             graph: Whether to differentiate the result.
 
         Raises:
-            ValueError: if the closure changes a parameter, steps an optimizer, or goes through a FanOut in train mode.
+            ValueError: if the closure changes a parameter, steps an optimizer, or cannot be differentiated so often.
             TypeError: if it returns no tensor.
         """
         found = self._place.evaluate(closure, graph=graph, rewind=rewind)
@@ -72,10 +79,14 @@ class Evaluation:
             raise TypeError(f"{self.blame} returns a {type(found).__name__}, expected a tensor")
         if found.is_complex():
             raise ValueError(f"{self.blame} returns complex numbers, expected real ones")
-        if self._unseen and graph:
-            _check_hands_on(found, self.blame)
-            self._unseen = False
+        if self._unchecked and graph:
+            check_graph(found, self.parameters.tensors, self.order, self.blame)
+            self._unchecked = False
         return found
+
+    def look_again(self) -> None:
+        """The next graph is another one than the last: of another loss."""
+        self._unchecked = True
 
     def loss(self, closure: Callable[[], Any], *, rewind: bool, graph: bool = True) -> Tensor:
         """The scalar that the closure returns.
@@ -99,20 +110,3 @@ class Evaluation:
             f"{self.blame} does not depend on any of the parameters ({shapes}{more}), expected one computed from them: "
             "look for .detach(), torch.no_grad(), or parameters of another model"
         )
-
-
-def _check_hands_on(output: Tensor, blame: str) -> None:
-    """A graph made before, or a FanOut whose forward was called past its hooks, would be balanced."""
-    seen: set[Any] = set()
-    stack: list[Any] = [output.grad_fn]
-    while stack:
-        node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if isinstance(getattr(node, "fan", None), FanOut) and hasattr(node, "features"):
-            raise ValueError(
-                f"{blame} went through a FanOut in train mode, expected a closure that computes it anew (measures then "
-                "let the FanOut hand features on), or a FanOut in eval mode"
-            )
-        stack.extend(child for child, _ in node.next_functions)

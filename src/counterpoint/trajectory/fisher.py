@@ -94,7 +94,7 @@ def fisher_trace(
     if group is not None and group < 1:
         raise ValueError(f"group is {group}, expected at least one row")
     model = LIKELIHOODS[likelihood](variance)
-    with Evaluation(parameters, "outputs") as evaluation:
+    with Evaluation(parameters, 1, "outputs") as evaluation:
         generator = torch.Generator().manual_seed(seed)
         return _estimate(outputs, evaluation, model, targets, draws=draws, group=group, generator=generator)
 

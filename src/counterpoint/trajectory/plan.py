@@ -78,17 +78,18 @@ class Plan:
         return sum(share * float(loss) for share, loss in zip(self.shares, losses, strict=True))
 
 
-def planned(loss: Loss, evaluation: Evaluation, order: Order) -> Plan:
+def planned(loss: Loss, evaluation: Evaluation) -> Plan:
     """How to evaluate what the user gave.
 
     Args:
         loss: A closure, a probe, or a scalar tensor with its graph.
         evaluation: Which is under way.
-        order: Of the derivatives that are wanted.
 
     Raises:
         TypeError: if it is none of these.
     """
+    evaluation.look_again()
+    order = evaluation.order
     if isinstance(loss, Tensor):
         return Plan((lambda: loss,), (1.0,), keep=True)
     if not isinstance(loss, Probe):

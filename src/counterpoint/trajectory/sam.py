@@ -52,8 +52,8 @@ def sam_sharpness(loss: Loss, params: Given, rho: float = 0.05) -> float:
         raise TypeError("loss is a tensor, expected a closure or Probe: the loss is computed again at other parameters")
     if not 0 < rho < math.inf:
         raise ValueError(f"rho is {rho}, expected a positive number")
-    with Evaluation(parameters) as evaluation:
-        plan = planned(loss, evaluation, 1)
+    with Evaluation(parameters, 1) as evaluation:
+        plan = planned(loss, evaluation)
         here, gradient = plan.mean_gradient(evaluation)
         norm = math.sqrt(dot(gradient, gradient))
         if not math.isfinite(norm):

@@ -92,8 +92,8 @@ def hessian_trace(
         raise ValueError(f"distribution is {distribution!r}, expected 'rademacher' or 'gaussian'")
     generator = torch.Generator().manual_seed(seed)
     found = []
-    with Evaluation(parameters) as evaluation:
-        hessian = Hessian(planned(loss, evaluation, 2), evaluation)
+    with Evaluation(parameters, 2) as evaluation:
+        hessian = Hessian(planned(loss, evaluation), evaluation)
         for _ in range(draws):
             vector = _drawn(parameters, generator, signs=distribution == "rademacher")
             found.append(dot(vector, hessian.product(vector)))
