@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from counterpoint.commands.demo import demo
+from counterpoint.commands.explain import explain
 from counterpoint.commands.group import group
 from counterpoint.commands.report import report
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from jsonargparse import ArgumentParser
 
-_COMMANDS: dict[str, Callable[..., None]] = {"demo": demo, "group": group, "report": report}
+_COMMANDS: dict[str, Callable[..., None]] = {"demo": demo, "group": group, "explain": explain, "report": report}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -63,7 +64,7 @@ def _parser() -> ArgumentParser:
             own.add_argument("affinity", nargs="?", type=Path, help="A saved affinity (JSON): is grouped as it is.")
             own.add_function_arguments(command, as_group=False, skip={"affinity"})
         else:
-            own.add_function_arguments(command, as_group=False, as_positional=True)
+            own.add_function_arguments(command, as_group=False, as_positional=command is report)
         commands.add_subcommand(name, own, help=lines.partition("\n")[0])
     return parser
 

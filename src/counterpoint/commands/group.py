@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from counterpoint.commands.command_line import command_line, names
+
 if TYPE_CHECKING:
     from counterpoint.study.proposals import GroupingRules
 
@@ -57,7 +59,7 @@ def group(  # noqa: PLR0917  (the command's options)
     options = dict(locals())
     from counterpoint.study.proposals import GroupingRules  # noqa: PLC0415
 
-    rules = GroupingRules(_names(serve), singletons, largest, _pairs(apart), time_limit)
+    rules = GroupingRules(names(serve), singletons, largest, _pairs(apart), time_limit)
     if (affinity is None) == (data is None):
         given = "neither" if affinity is None else "both"
         raise ValueError(
@@ -80,7 +82,7 @@ def group(  # noqa: PLR0917  (the command's options)
         source,
         networks,
         seeds,
-        _names(compare),
+        names(compare),
         rules,
         fit=source.fit if epochs is None else replace(source.fit, epochs=epochs),
         weighting=weighting,
@@ -91,7 +93,7 @@ def group(  # noqa: PLR0917  (the command's options)
     )
     console.print(f"up to {study.runs} trainings, {study.workers} side by side, into {study.out}", soft_wrap=True)
     with GroupProgress() as progress:
-        results = study.run(_command(options), progress)
+        results = study.run(command_line(group, options), progress)
     page = write_group_report(results, study.out / "report.html").resolve()
     console.print(methods_table(results))
     chosen = chosen_candidate(results)
@@ -128,25 +130,11 @@ def _group_saved(path: Path, networks: int, rules: GroupingRules, out: Path | No
         console.print(f"Report: {page}", markup=False, soft_wrap=True)
 
 
-def _command(options: dict[str, object]) -> str:
-    """The command line that does this again."""
-    import inspect  # noqa: PLC0415
-    import shlex  # noqa: PLC0415
-
-    defaults = {name: option.default for name, option in inspect.signature(group).parameters.items()}
-    given = [f"--{name}={value}" for name, value in options.items() if value != defaults[name]]
-    return shlex.join(["counterpoint", "group", *given])
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def _pairs(text: str) -> tuple[tuple[str, str], ...]:
     pairs = []
-    for pair in _names(text):
-        names = [name.strip() for name in pair.split("+")]
-        if len(names) != 2 or not all(names):
+    for pair in names(text):
+        parts = [name.strip() for name in pair.split("+")]
+        if len(parts) != 2 or not all(parts):
             raise ValueError(f"--apart {pair!r} is not a pair, expected two tasks such as a+b")
-        pairs.append((names[0], names[1]))
+        pairs.append((parts[0], parts[1]))
     return tuple(pairs)

@@ -1,13 +1,18 @@
 """What a person sees in the terminal while a study runs, and at its end."""
 
 from counterpoint.terminal.console import console
+from counterpoint.terminal.explanation import answers_table, gaps_table
 from counterpoint.terminal.groups import GroupProgress, groupings_table, methods_table, networks_table
+from counterpoint.terminal.runs import RunProgress
 from counterpoint.terminal.study import StudyProgress, results_table
 
 __all__ = [
     "GroupProgress",
+    "RunProgress",
     "StudyProgress",
+    "answers_table",
     "console",
+    "gaps_table",
     "groupings_table",
     "methods_table",
     "networks_table",

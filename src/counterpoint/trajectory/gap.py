@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Onset:
-    """Where a gap first becomes significant.
+    """Where a gap becomes significant, and stays so down to the lowest training loss that all reach.
 
     Attributes:
         loss: Training loss.
@@ -53,12 +53,12 @@ class Gap(PairedCurves):
 
     @property
     def onset(self) -> Onset | None:
-        """Where the gap first becomes significant and stays so for three losses, ``None`` where it does not.
+        """From where on the gap is significant, ``None`` where it is not in the end.
 
         Raises:
             ValueError: with one seed.
         """
-        place = self.first_significant()
+        place = self.significant_from
         if place is None:
             return None
         steps = float(self.single_steps[:, place].mean()), float(self.multi_steps[:, place].mean())

@@ -85,23 +85,22 @@ class PairedCurves:
         half = float(stats.t.ppf(0.975, self.seeds - 1)) * spread / np.sqrt(self.seeds)
         return self.curve - half, self.curve + half
 
-    def first_significant(self, sustained: int = 3) -> int | None:
-        """The first place from which on ``sustained`` intervals in a row lie on the same side of zero.
+    @property
+    def significant_from(self) -> int | None:
+        """The first place from which on all intervals, to the last, lie on the same side of zero; ``None`` for none.
 
-        Intervals at neighbouring places are not independent, and many are looked at: a single one that excludes zero
-        says little. Fewer places than ``sustained`` have to exclude zero all.
+        Many places are looked at, and a single interval that excludes zero says little. Since the last one has to, a
+        place is found by chance no more often than any one interval misses zero: in 5 % of cases.
 
         Raises:
             ValueError: with one seed.
         """
         low, high = self.band
         side = np.where(low > 0, 1, np.where(high < 0, -1, 0))
-        wanted = min(sustained, len(side))
-        for start in range(len(side) - wanted + 1):
-            window = side[start : start + wanted]
-            if window[0] != 0 and (window == window[0]).all():
-                return start
-        return None
+        others = np.flatnonzero(side != side[-1])
+        if side[-1] == 0:
+            return None
+        return int(others[-1]) + 1 if len(others) else 0
 
     def _check_seeds(self) -> None:
         if self.seeds < 2:
