@@ -72,9 +72,10 @@ def associations_sentences(results: ExplainResults, found: Findings) -> list[str
         if a.correlation.excludes_zero
     ]
     chance = round(0.05 * total) or 1
+    exclude = {0: "none excludes", 1: "1 excludes"}.get(len(named), f"{len(named)} exclude")
     counted = (
-        f"Of {plural(total, 'interval')}, {len(named)} {'excludes' if len(named) == 1 else 'exclude'} zero; they are "
+        f"Of {plural(total, 'interval')}, {exclude} zero; they are "
         f"not adjusted for their number, and about {chance} would exclude zero by chance if nothing were related."
     )
-    went = [f"A correlation was found of {some(named)}."] if named else ["No correlation was found."]
+    went = [f"A correlation was found of {some(named)}."] if named else ["For no factor was a correlation found."]
     return [*went, counted, *(conflict_sentence(results, found, method) for method in results.methods)]

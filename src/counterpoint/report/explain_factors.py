@@ -10,7 +10,7 @@ import numpy as np
 from counterpoint.report import explain_figures as figures
 from counterpoint.report.explain_associations import FEWEST_TASKS, TARGETS
 from counterpoint.report.explain_curves import as_ratio, band, over_tasks
-from counterpoint.report.explain_sentences import PLACES, factor_sentence, left_out_sentence
+from counterpoint.report.explain_sentences import ALONG, PLACES, factor_sentence, left_out_sentence
 from counterpoint.report.explain_tables import factor_table
 from counterpoint.report.sections import Group
 from counterpoint.study.explain.comparison import mean_over_tasks
@@ -77,13 +77,13 @@ def _group(factor: Factor, found: Findings, methods: Sequence[Method]) -> Group 
     sentence = factor_sentence(factor, sentence_parts)
     if not sentence:
         return None
-    axis = _axis(factor)
+    axis, places = _axis(factor), ALONG if factor.shared_only else PLACES
     plots = [
-        figures.along(PLACES[place].capitalize(), f"{factor.label}. {sentence}", curves, axis, steps=place == "step")
+        figures.along(places[place].capitalize(), f"{factor.label}. {sentence}", curves, axis, steps=place == "step")
         for place, curves in drawn.items()
         if curves
     ]
-    return Group(factor.label, sentence, plots, [])
+    return Group("", sentence, plots, [])
 
 
 def _along(found: Findings, method: str, factor: Factor, place: Place) -> list[FactorCurves]:

@@ -94,8 +94,9 @@ def along(title: str, alt: str, curves: Curves, axis: Axis, *, steps: bool) -> P
     if steps:
         _steps_axis(figure, curves, log)
     else:
-        ticks = {"tickvals": [0, 50, 100], "ticktext": ["highest", "half-way", "lowest"]}
-        figure.update_xaxes(title_text="training loss, common range", range=[0, 100], **ticks)
+        ticks = {"tickvals": [0, 50, 100], "ticktext": ["high", "half-way", "low"]}
+        figure.update_xaxes(title_text="training loss, common range", range=[-3, 103], **ticks)
+        figure.update_layout(margin={"r": 24})
     return Plot(title, alt, figure.to_json(), 200)
 
 

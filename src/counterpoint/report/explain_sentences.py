@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # A method's label with what was found for it.
 Labelled = tuple[str, "Estimate"]
 PLACES: dict[Place, str] = {"loss": "at equal training loss", "step": "at equal steps"}
+# What exists only among several tasks has nothing to be equal to.
+ALONG: dict[Place, str] = {"loss": "along the training loss", "step": "along the steps"}
 NONE_FOUND = "no difference was found"
 
 
@@ -97,7 +99,8 @@ def factor_sentence(factor: Factor, found: Mapping[Place, Sequence[Labelled]]) -
         factor: The factor.
         found: Labels of methods with their means over tasks, by place.
     """
-    parts = [f"{PLACES[place]}, {_factor(factor, labelled)}" for place, labelled in found.items() if labelled]
+    places = ALONG if factor.shared_only else PLACES
+    parts = [f"{places[place]}, {_factor(factor, labelled)}" for place, labelled in found.items() if labelled]
     said = "; ".join(parts)
     return f"{said[:1].upper()}{said[1:]}." if said else ""
 

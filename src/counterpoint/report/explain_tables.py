@@ -41,7 +41,7 @@ def columns(unit: Unit) -> list[tuple[str, str]]:
     points = f"{unit.name}, " if unit.name else ""
     return [
         ("Gap", f"{points}mean over comparable training loss"),
-        ("Gap at the end", "at the lowest common training loss"),
+        ("Last gap", "at the lowest common training loss"),
         ("Clear from", "training loss; step shared, alone"),
         ("Deficit", "training loss at equal steps, mean"),
         ("End of training", f"{points}change of the test metric"),

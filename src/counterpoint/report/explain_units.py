@@ -11,8 +11,6 @@ from counterpoint.report.verdict import LEVEL
 from counterpoint.report.wording import NO_BREAK, decimals_for, number, signed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from counterpoint.study.explain.correlation import RankCorrelation
     from counterpoint.study.explain.results import ExplainResults
 
@@ -29,7 +27,7 @@ class Unit:
     Attributes:
         scale: What they are multiplied by.
         name: What stands behind them.
-        decimals: The fewest decimals.
+        decimals: As many as people expect; 0 for as many as the value needs.
     """
 
     scale: float = 1.0
@@ -86,7 +84,7 @@ def amount(estimate: Estimate, unit: Unit = PLAIN, *, nested: bool = False) -> s
         '1.2 points (95 % interval 0.4 to 2.0)'
     """
     near, middle, far = sorted(unit.scale * abs(value) for value in (estimate.low, estimate.mean, estimate.high))
-    digits = decimals([near, middle, far], unit.decimals)
+    digits = decimals(estimate, unit)
     ends = f"{LEVEL} {number(near, digits)} to {number(far, digits)}"
     return f"{number(middle, digits)}{unit.suffix}" + (f", {ends}" if nested else f" ({ends})")
 
@@ -107,7 +105,7 @@ def change_parts(estimate: Estimate | RankCorrelation, unit: Unit = PLAIN) -> tu
     """The signed change and its signed interval, with the same digits."""
     middle = estimate.mean if isinstance(estimate, Estimate) else estimate.value
     values = [unit.scale * value for value in (middle, estimate.low, estimate.high)]
-    digits = decimals(values, unit.decimals)
+    digits = decimals(estimate, unit)
     mean, low, high = (signed(value, digits) for value in values)
     return mean, f"{low} to {high}"
 
@@ -134,13 +132,17 @@ def ratio_parts(estimate: Estimate) -> tuple[str, str]:
     return mean, f"{low} to {high}"
 
 
-def decimals(values: Sequence[float], fewest: int = 0) -> int:
-    """Decimals that show two digits of the largest value, and as many more as keep an end from reading as zero.
+def decimals(estimate: Estimate | RankCorrelation, unit: Unit = PLAIN) -> int:
+    """Decimals that show two digits of the far end, and more where the near end is not zero but would read so.
 
     Example:
-        >>> decimals([1.2, 0.4, 2.0]), decimals([0.5, 0.004, 0.9]), decimals([120.0])
-        (1, 3, 0)
+        >>> digits = [decimals(Estimate(1.2, low, 2.0, 0.0, 3)) for low in (0.4, 0.004, -0.004)]
+        >>> digits, decimals(Estimate(120.0, 110.0, 130.0, 0.0, 3)), decimals(Estimate(0.2, 0.1, 0.3, 0.0, 3), POINTS)
+        ([1, 3, 1], 0, 1)
     """
-    start = max(fewest, decimals_for(values, 2))
-    legible = (d for d in range(start, start + 4) if all(abs(v) >= 0.5 * 10**-d for v in values if abs(v) > _ROUNDING))
-    return next(legible, start)
+    near, far = sorted(abs(unit.scale * end) for end in (estimate.low, estimate.high))
+    fixed = unit.decimals if far >= 10**-unit.decimals else 0
+    start = fixed or decimals_for([far], 2)
+    if not estimate.excludes_zero or far < _ROUNDING:
+        return start
+    return next((digits for digits in range(start, start + 4) if near >= 0.5 * 10**-digits), start)
