@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Probe,
         conflict,
         fisher_trace,
+        generalization_gap,
         gradient_coherence,
         hessian_trace,
         sam_sharpness,
@@ -74,6 +75,7 @@ _HOMES = {
         "Probe",
         "conflict",
         "fisher_trace",
+        "generalization_gap",
         "gradient_coherence",
         "hessian_trace",
         "sam_sharpness",
@@ -112,6 +114,7 @@ __all__ = [  # noqa: RUF022  (grouped by the question they answer)
     "gradient_coherence",
     "sam_sharpness",
     "Probe",
+    "generalization_gap",
     "Task",
     "MultiTaskModel",
 ]

@@ -172,14 +172,17 @@ def test_checkpointed_layers(make_problem, snapshot):
     assert before == snapshot(problem, None)
 
 
-def test_under_no_grad_and_inference_mode(make_problem):
-    problem = make_problem()
+def test_under_no_grad_and_inference_mode(make_problem, snapshot):
+    problem = make_problem(norm=True)
+    before = snapshot(problem, None)
     plain = top_eigenvalues(lambda: of_plain(problem), problem.encoder).values
     with torch.no_grad():
         assert top_eigenvalues(lambda: of_plain(problem), problem.encoder).values == pytest.approx(plain)
         assert not torch.is_grad_enabled()
     with torch.inference_mode():
         assert top_eigenvalues(lambda: of_plain(problem), problem.encoder).values == pytest.approx(plain)
+        assert torch.is_inference_mode_enabled()
+    assert before == snapshot(problem, None)
 
 
 def test_under_autocast(make_problem, snapshot):

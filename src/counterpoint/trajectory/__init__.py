@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from counterpoint.trajectory.conflicts import Conflict, conflict
     from counterpoint.trajectory.eigenvalues import Eigenvalues, top_eigenvalues
     from counterpoint.trajectory.fisher import fisher_trace
+    from counterpoint.trajectory.gap import generalization_gap
     from counterpoint.trajectory.probe import Probe
     from counterpoint.trajectory.sam import sam_sharpness
     from counterpoint.trajectory.trace import TraceEstimate, hessian_trace
@@ -22,6 +23,7 @@ _HOMES = {
     "counterpoint.trajectory.conflicts": ("Conflict", "conflict"),
     "counterpoint.trajectory.eigenvalues": ("Eigenvalues", "top_eigenvalues"),
     "counterpoint.trajectory.fisher": ("fisher_trace",),
+    "counterpoint.trajectory.gap": ("generalization_gap",),
     "counterpoint.trajectory.probe": ("Probe",),
     "counterpoint.trajectory.sam": ("sam_sharpness",),
     "counterpoint.trajectory.trace": ("TraceEstimate", "hessian_trace"),
@@ -36,6 +38,7 @@ __all__ = [
     "TraceEstimate",
     "conflict",
     "fisher_trace",
+    "generalization_gap",
     "gradient_coherence",
     "hessian_trace",
     "sam_sharpness",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from counterpoint.balancing.combine import full_precision
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -27,7 +29,7 @@ def gradient(output: Tensor, parameters: Sequence[Tensor], *, order: Order, keep
     """
     if not output.requires_grad:
         return None
-    with explained(order):
+    with explained(order), full_precision(parameters[0].device.type):
         found = torch.autograd.grad(
             output, parameters, retain_graph=keep or order > 1, create_graph=order > 1, allow_unused=True
         )
@@ -39,7 +41,7 @@ def product(gradients: Parts, parameters: Sequence[Tensor], vector: Sequence[Ten
     pairs = [(g, v) for g, v in zip(gradients, vector, strict=True) if g is not None and g.requires_grad]
     if not pairs:
         return None
-    with explained(2):
+    with explained(2), full_precision(parameters[0].device.type):
         found = torch.autograd.grad(
             [g for g, _ in pairs], parameters, [v.to(g.dtype) for g, v in pairs], retain_graph=keep, allow_unused=True
         )
@@ -50,7 +52,7 @@ def pullback(outputs: Tensor, parameters: Sequence[Tensor], cotangent: Tensor) -
     """The gradient of <outputs, cotangent>; the graph stays."""
     if not outputs.requires_grad:
         return None
-    with explained(1):
+    with explained(1), full_precision(parameters[0].device.type):
         found = torch.autograd.grad(outputs, parameters, cotangent, retain_graph=True, allow_unused=True)
     return None if all(part is None for part in found) else dense(found)
 
