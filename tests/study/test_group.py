@@ -87,7 +87,7 @@ def test_a_network_is_trained_by_one_thread_wherever_it_is_trained():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with network_job._one_thread():
+        with network_job.one_thread():
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 2
     finally:
