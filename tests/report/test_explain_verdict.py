@@ -108,16 +108,16 @@ def test_when_it_shows_is_the_step_at_which_it_becomes_clear(fabricate_trajector
     results = fabricate_trajectories(tasks=TASKS, methods=("uniform",), gaps=0.05, seeds=4, quantities=())
     found = findings(results)
     steps = [c.gap.onset.multi_step for c in found.comparisons["uniform"].values()]
-    said = next(sentence for sentence in say(results, found) if "first clear" in sentence)
-    assert f"at about step {min(steps):.0f} of the shared training" in said
+    said = next(sentence for sentence in say(results, found) if "is clear" in sentence)
+    assert f"from about step {min(steps):.0f} of the shared training on" in said
     later = fabricate_trajectories(tasks=TASKS, methods=("uniform",), gaps=0.05, seeds=4, quantities=())
     rows = (later.points["task"] == "c") & (later.points["quantity"] == "test_metric") & (later.points["step"] < 50)
     later.points.loc[rows, "value"] = 0.5
     found = findings(later)
     step = found.comparisons["uniform"]["c"].gap.onset.multi_step
-    said = next(sentence for sentence in say(later, found) if "first clear" in sentence)
+    said = next(sentence for sentence in say(later, found) if "is clear" in sentence)
     assert step > 20
-    assert said.endswith(f" to {step:.0f} (c) of the shared training.")
+    assert said.endswith(f" to {step:.0f} (c) of the shared training on.")
     none = fabricate_trajectories(tasks=TASKS, methods=("uniform",), gaps=0.0, noise=0.0, slowness=1, quantities=())
     assert not any("clear" in sentence for sentence in say(none))
 

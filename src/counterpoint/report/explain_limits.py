@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from counterpoint.study.explain.findings import Findings
     from counterpoint.study.explain.results import ExplainResults
 
-_PROBE = "probe rows"  # the study's setting
-
 
 def limits(results: ExplainResults, found: Findings) -> list[str]:
     """What a reader should keep in mind.
@@ -40,12 +38,9 @@ def limits(results: ExplainResults, found: Findings) -> list[str]:
             "different scales."
         )
     if any(f.kind == "curvature" for f in _measured(found)):
-        rows = results.about.get("settings", {}).get(_PROBE)
-        probe = (
-            f"a probe of {plural(rows, 'training row')}" if isinstance(rows, int) else "a probe of the training rows"
-        )
+        how = results.about.get("settings", {}).get("curvature", "some of the training rows")
         said.append(
-            f"Curvature is measured on {probe} and in the shared parameters only, at fewer steps than the losses."
+            f"Curvature is estimated in the shared parameters only, at fewer steps than the losses, from {how}."
         )
     return said
 

@@ -54,14 +54,11 @@ def _onset(gap: Gap, found: int) -> str:
     if onset is None:
         return ""
     toward = 1 if onset.better else -1
-    where = (
-        f"training loss {loss_text(onset.loss)}, reached at step {step_text(onset.multi_step)} "
-        f"(alone at step {step_text(onset.single_step)})"
-    )
+    where = f"from training loss {loss_text(onset.loss)} on"
+    steps = f"(step {step_text(onset.multi_step)}, alone step {step_text(onset.single_step)})"
     if toward == found:
-        return f", first clearly at {where}"
-    edge = "above" if onset.better else "below"
-    return f", though three intervals in a row lie {edge} zero at {where}"
+        return f", clearly so {where} {steps}"
+    return f", though {where} {steps} its intervals lie {'above' if onset.better else 'below'} zero"
 
 
 def loss_text(value: float) -> str:

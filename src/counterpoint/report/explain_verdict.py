@@ -99,7 +99,7 @@ def _onsets(results: ExplainResults, found: Findings, method: str) -> str:
     if not steps:
         return ""
     first, last = min(steps, key=steps.__getitem__), max(steps, key=steps.__getitem__)
-    lead = f"Where a task gained or lost ({results.methods[method]}), this is first clear at about step"
+    lead = f"Where a task gained or lost ({results.methods[method]}), this is clear from about step"
     if step_text(steps[first]) == step_text(steps[last]):
-        return f"{lead} {step_text(steps[first])} of the shared training ({some(list(steps))})."
-    return f"{lead} {step_text(steps[first])} ({first}) to {step_text(steps[last])} ({last}) of the shared training."
+        return f"{lead} {step_text(steps[first])} of the shared training on ({some(list(steps))})."
+    return f"{lead} {step_text(steps[first])} ({first}) to {step_text(steps[last])} ({last}) of the shared training on."
