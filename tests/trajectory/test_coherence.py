@@ -91,3 +91,12 @@ def test_of_one_task_behind_a_balancing_layer():
 def test_unused_parameters_count_as_zero():
     losses, w = linear(np.eye(2))
     assert gradient_coherence(losses, [w, nn.Parameter(torch.ones(2))]) == gradient_coherence(losses, w)
+
+
+def test_a_probe_costs_little_more_than_its_minibatches():
+    rows = []
+    w = nn.Parameter(torch.ones(2))
+    probe = Probe(lambda x: (rows.append(len(x)), (x @ w).square().mean())[1], torch.randn(96, 2))
+    gradient_coherence(probe, w, minibatches=12)
+    assert rows[-12:] == [8] * 12
+    assert sum(rows[:-12]) <= 12  # its memory is measured once

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from counterpoint.trajectory.evaluation import Evaluation
 from counterpoint.trajectory.parameters import Parameters, add, dot
-from counterpoint.trajectory.plan import planned
+from counterpoint.trajectory.plan import planned, rows_at_once
 from counterpoint.trajectory.probe import Probe
 
 if TYPE_CHECKING:
@@ -83,6 +83,9 @@ def gradient_coherence(losses: Iterable[Loss] | Probe, params: Given, *, minibat
     mean, directions = parameters.zeros(), parameters.zeros()
     squares, directed = 0.0, 0
     with Evaluation(parameters, 1) as evaluation:
+        if isinstance(losses, Probe):  # a look at its memory is enough for all parts
+            rows = rows_at_once(losses, evaluation)
+            several = [part.at_most(rows) for part in losses.split(count)]
         for loss in several:
             _, gradient = planned(loss, evaluation).mean_gradient(evaluation)
             square = dot(gradient, gradient)

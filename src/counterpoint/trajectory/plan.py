@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from counterpoint.trajectory.derivatives import Order, Parts
     from counterpoint.trajectory.evaluation import Evaluation
+    from counterpoint.trajectory.memory import Need
     from counterpoint.trajectory.parameters import Vector
 
 Loss = Any  # a closure, a Probe, or a scalar tensor with its graph
@@ -100,16 +101,26 @@ def planned(loss: Loss, evaluation: Evaluation) -> Plan:
             )
         return Plan((loss,), (1.0,), keep=order > 1)
 
-    def run(part: Probe) -> object:
-        value = evaluation.loss(part, rewind=True)
-        return value, gradient(value, evaluation.parameters.tensors, order=2, keep=True) if order > 1 else None
-
-    if order == 1 and loss.fixed_rows is not None:
-        return _chunked(loss, loss.fixed_rows, keep=False)
-    need = measured(loss, run, lambda: evaluation.known)
+    if order == 1:
+        return _chunked(loss, rows_at_once(loss, evaluation), keep=False)
+    need = _need(loss, evaluation)
     most = need.rows(loss.memory) if loss.fixed_rows is None else loss.fixed_rows
     graphs = -(-loss.rows // most)
-    return _chunked(loss, most, keep=order > 1 and need.of(loss.rows, graphs) <= loss.memory)
+    return _chunked(loss, most, keep=need.of(loss.rows, graphs) <= loss.memory)
+
+
+def rows_at_once(probe: Probe, evaluation: Evaluation) -> int:
+    """How many rows of a loss may be in a chunk."""
+    return probe.fixed_rows or _need(probe, evaluation).rows(probe.memory)
+
+
+def _need(probe: Probe, evaluation: Evaluation) -> Need:
+    def run(part: Probe) -> object:
+        loss = evaluation.loss(part, rewind=True)
+        twice = evaluation.order > 1
+        return loss, gradient(loss, evaluation.parameters.tensors, order=2, keep=True) if twice else None
+
+    return measured(probe, run, lambda: evaluation.known)
 
 
 def _chunked(probe: Probe, most: int, *, keep: bool) -> Plan:

@@ -73,6 +73,10 @@ class Probe:
         inputs = (_cut(given, start, stop) for given in self.inputs)
         return Probe(self.function, *inputs, memory=self.memory, rows=self.fixed_rows)
 
+    def at_most(self, rows: int) -> Probe:
+        """The same in chunks of at most so many rows."""
+        return Probe(self.function, *self.inputs, memory=self.memory, rows=rows)
+
     def chunks(self, most: int) -> list[Probe]:
         """Parts of at most ``most`` rows, as equal as can be: no chunk is left with a row or two."""
         return self.split(-(-self.rows // max(1, most)))
