@@ -94,3 +94,9 @@ def test_half_precision_sums_in_single():
     w = nn.Parameter(torch.randn(3000).to(torch.bfloat16))
     found = hessian_trace(lambda: 0.5 * w.square().sum(), w, 2)
     assert found.value == pytest.approx(3000.0)  # bf16 itself counts to 256
+
+
+def test_chunks_in_half_precision_are_added_in_single():
+    w = nn.Parameter(torch.ones(4, dtype=torch.bfloat16))
+    probe = Probe(lambda x: 0.5 * x.mean() * w.square().sum(), torch.ones(600, dtype=torch.bfloat16), rows=1, memory=1)
+    assert hessian_trace(probe, w, 2).value == pytest.approx(4.0, rel=1e-3)
