@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -185,19 +185,20 @@ def test_the_same_seed_gives_the_same_answer_and_another_one_nearly():
     np.testing.assert_allclose(first.values, other.values, rtol=1e-8)
 
 
-@settings(max_examples=30)
-@given(st.integers(25, 60), st.integers(1, 7), st.integers(0, 10**6), st.sampled_from(["largest", "magnitude"]))
-def test_few_different_eigenvalues_are_counted_as_often_as_they_occur(n, k, seed, which):
+@pytest.mark.parametrize("which", ["largest", "magnitude"])
+def test_few_different_eigenvalues_are_counted_as_often_as_they_occur(which):
     """One Krylov space holds one copy of each; ARPACK alone gets one in ten of these wrong."""
-    generator = np.random.default_rng(seed)
-    spectrum = generator.choice(generator.choice([-3.0, -1.0, -0.5, 0.0, 0.3, 2.0], generator.integers(1, 5)), n)
-    w = nn.Parameter(torch.zeros(n, dtype=torch.float64))
-    diagonal = torch.from_numpy(spectrum)
-    found = top_eigenvalues(lambda: 0.5 * (diagonal * w.square()).sum(), w, k, which=which)
     size = np.abs if which == "magnitude" else np.positive
-    np.testing.assert_allclose(np.sort(size(found.values)), np.sort(size(spectrum))[-k:], atol=1e-8)
-    assert found.converged
-    assert (np.diff(found.values) <= 0).all()
+    for seed in range(40):
+        generator = np.random.default_rng(seed)
+        n, k = generator.integers(25, 70), generator.integers(1, 8)
+        spectrum = generator.choice(generator.choice([-3.0, -1.0, -0.5, 0.0, 0.3, 2.0], generator.integers(1, 6)), n)
+        w = nn.Parameter(torch.zeros(n, dtype=torch.float64))
+        loss = 0.5 * (torch.from_numpy(spectrum) * w.square()).sum()
+        found = top_eigenvalues(loss, w, k, which=which)
+        np.testing.assert_allclose(np.sort(size(found.values)), np.sort(size(spectrum))[-k:], atol=1e-8)
+        assert found.converged
+        assert (np.diff(found.values) <= 0).all()
 
 
 def test_a_linear_layer_with_squared_error_has_each_of_them_once_an_output(hessian_of):
