@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from counterpoint import Probe, fisher_trace
+from counterpoint import Probe, fisher_trace, gradient_coherence, sam_sharpness
 
 
 def network(outputs, rows=6):
@@ -172,3 +172,18 @@ def test_half_precision_outputs():
     module.to(torch.bfloat16)
     found = fisher_trace(lambda: module(x.bfloat16()), module, targets=torch.zeros(6, dtype=torch.long), group=1)
     assert found.value == pytest.approx(exact, rel=0.05)
+
+
+def test_sparse_gradients_of_embeddings():
+    """Of all first derivatives; an index that comes twice adds up."""
+    index, y = torch.tensor([[0, 3, 3], [8, 8, 8]]), torch.tensor([1, 0])
+    found = []
+    for sparse in (False, True):
+        torch.manual_seed(1)
+        embedding, head = nn.Embedding(9, 4, sparse=sparse).double(), nn.Linear(4, 2).double()
+        outputs = lambda rows=slice(None), e=embedding, h=head: h(e(index[rows]).sum(1))  # noqa: E731
+        losses = [lambda i=i, f=outputs: f(slice(i, i + 1)).exp().mean() for i in range(2)]
+        one = fisher_trace(outputs, embedding, targets=y, group=1)
+        found.append((one.value, gradient_coherence(losses, embedding).cosine, sam_sharpness(losses[0], embedding)))
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+    assert all(found[0])
