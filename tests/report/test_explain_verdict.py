@@ -20,12 +20,10 @@ from counterpoint.study.explain.factors import FACTORS
 from counterpoint.study.explain.findings import Association, findings
 from counterpoint.study.explain.results import POINTS as COLUMNS
 
+from .parsed_page import plain
+
 TASKS = ("a", "b", "c", "d")
 CLAIMS = ("better", "worse", "gained", "lost", "higher", "lower", "less", "more", "larger", "smaller", "times as high")
-
-
-def plain(text):
-    return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-")
 
 
 def say(results, found=None):

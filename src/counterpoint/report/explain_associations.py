@@ -71,11 +71,21 @@ def associations_sentences(results: ExplainResults, found: Findings) -> list[str
         for a in sorted(found.associations, key=lambda a: -abs(a.correlation.value))
         if a.correlation.excludes_zero
     ]
-    chance = round(0.05 * total) or 1
     exclude = {0: "none excludes", 1: "1 excludes"}.get(len(named), f"{len(named)} exclude")
     counted = (
         f"Of {plural(total, 'interval')}, {exclude} zero; they are "
-        f"not adjusted for their number, and about {chance} would exclude zero by chance if nothing were related."
+        f"not adjusted for their number, and {by_chance(total)} would exclude zero by chance if nothing were related."
     )
     went = [f"A correlation was found of {some(named)}."] if named else ["For no factor was a correlation found."]
     return [*went, counted, *(conflict_sentence(results, found, method) for method in results.methods)]
+
+
+def by_chance(intervals: int) -> str:
+    """How many 95 % intervals exclude zero by chance.
+
+    Example:
+        >>> by_chance(44), by_chance(4)
+        ('about 2', 'fewer than one')
+    """
+    expected = 0.05 * intervals
+    return f"about {expected:.0f}" if expected >= 1 else "fewer than one"

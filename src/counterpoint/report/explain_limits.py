@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from counterpoint.report.explain_associations import by_chance
 from counterpoint.report.explain_units import common_metric
 from counterpoint.report.wording import NO_BREAK, plural
 
@@ -21,10 +22,14 @@ def limits(results: ExplainResults, found: Findings) -> list[str]:
         found: Its findings.
     """
     seeds = plural(len(results.seeds), "seed")
+    gaps = len(results.tasks) * len(results.methods)
     said = [
         f"Intervals are 95{NO_BREAK}% intervals over {seeds}.",
         "They cover other initial weights and another order of the rows, but no other split of the data.",
-        "They are not adjusted for their number: with many tasks, factors and steps, some exclude zero by chance.",
+        (
+            f"They are not adjusted for their number: of {plural(gaps, 'gap')} of single tasks, {by_chance(gaps)} "
+            "would exclude zero by chance if sharing made no difference."
+        ),
         "What goes along with a gap need not cause it, and tasks of one study are few and alike.",
         "Gaps are means over training losses, evenly spaced over the range that all runs of a task reach.",
         "Deficits are means over probe steps, which are dense at the start of training.",
