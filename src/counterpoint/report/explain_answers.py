@@ -48,12 +48,24 @@ _DIFFERENT = "the tasks' metrics differ, so no mean is given"
 
 
 def weighting_sentence(results: ExplainResults, found: Findings, method: str) -> str:
-    """What a weighting changed, against the plain sum, in one sentence.
+    r"""What a weighting changed, against the plain sum, in one sentence.
 
     Args:
         results: An explain study.
         found: Its findings.
         method: Key of the weighting.
+
+    Example:
+        >>> import pandas as pd
+        >>> from counterpoint.estimate import Estimate
+        >>> from counterpoint.study.explain.findings import Answer, Findings
+        >>> from counterpoint.study.explain.results import ExplainResults
+        >>> about = {"methods": {"uniform": "Uniform", "mgda": "MGDA-UB"}, "tasks": {}}
+        >>> study = ExplainResults(pd.DataFrame(), pd.DataFrame(), about)
+        >>> answer = Answer("mgda", "deficit", Estimate(0.2, 0.1, 0.3, 0.0, 3), tasks=0)
+        >>> said = weighting_sentence(study, Findings({}, (), (answer,)), "mgda")
+        >>> print(said.replace("\N{NO-BREAK SPACE}", " ").split(" (")[0])
+        Compared with Uniform, MGDA-UB had a larger optimization deficit
     """
     claims, none, unknown = [], [], []
     metric = f"test {common_metric(results)}"
@@ -74,7 +86,14 @@ def weighting_sentence(results: ExplainResults, found: Findings, method: str) ->
 
 
 def answers_of(found: Findings, method: str) -> list[Answer]:
-    """A weighting's answers on conflict, deficit and gap."""
+    """A weighting's answers on conflict, deficit and gap, in this order.
+
+    Example:
+        >>> from counterpoint.study.explain.findings import Answer, Findings
+        >>> answers = (Answer("mgda", "gap", None, 0), Answer("mgda", "conflict", None, 0))
+        >>> [answer.subject for answer in answers_of(Findings({}, (), answers), "mgda")]
+        ['conflict', 'gap']
+    """
     by_subject = {answer.subject: answer for answer in found.answers if answer.method == method}
     return [by_subject[subject] for subject in SUBJECTS if subject in by_subject]
 
@@ -85,6 +104,17 @@ def answers_table(results: ExplainResults, found: Findings) -> list[Row]:
     Args:
         results: An explain study.
         found: Its findings.
+
+    Example:
+        >>> import pandas as pd
+        >>> from counterpoint.estimate import Estimate
+        >>> from counterpoint.study.explain.findings import Answer, Findings
+        >>> from counterpoint.study.explain.results import ExplainResults
+        >>> about = {"methods": {"uniform": "Uniform", "mgda": "MGDA-UB"}, "tasks": {}}
+        >>> study = ExplainResults(pd.DataFrame(), pd.DataFrame(), about)
+        >>> answer = Answer("mgda", "deficit", Estimate(0.2, 0.1, 0.3, 0.0, 3), tasks=0)
+        >>> answers_table(study, Findings({}, (), (answer,)))[0].cells
+        [Cell(value='+0.20', spread='+0.10 to +0.30', note='larger deficit')]
     """
     return [
         Row(label, "", [_cell(results, answer) for answer in answers_of(found, method)])

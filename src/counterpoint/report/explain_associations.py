@@ -28,6 +28,19 @@ def conflict_sentence(results: ExplainResults, found: Findings, method: str) -> 
         results: An explain study.
         found: Its findings.
         method: Key of the way of sharing.
+
+    Example:
+        >>> import pandas as pd
+        >>> from counterpoint.study.explain.correlation import RankCorrelation
+        >>> from counterpoint.study.explain.factors import FACTORS
+        >>> from counterpoint.study.explain.findings import Association, Findings
+        >>> from counterpoint.study.explain.results import ExplainResults
+        >>> about = {"methods": {"uniform": "Uniform"}, "tasks": dict.fromkeys("abc", {})}
+        >>> study = ExplainResults(pd.DataFrame(), pd.DataFrame(), about)
+        >>> clear = RankCorrelation(-0.8, -0.9, -0.6, 3, 2)
+        >>> found = Findings({}, (Association("uniform", FACTORS["cosine"], "step", "deficit", clear),), ())
+        >>> print(conflict_sentence(study, found, "uniform").split(" (rank")[0])
+        Conflict between the tasks' gradients (Uniform): tasks with more of it had a larger optimization deficit
     """
     label = results.methods[method]
     if len(results.tasks) < FEWEST_TASKS:
@@ -59,6 +72,19 @@ def associations_sentences(results: ExplainResults, found: Findings) -> list[str
     Args:
         results: An explain study.
         found: Its findings.
+
+    Example:
+        >>> import pandas as pd
+        >>> from counterpoint.study.explain.correlation import RankCorrelation
+        >>> from counterpoint.study.explain.factors import FACTORS
+        >>> from counterpoint.study.explain.findings import Association, Findings
+        >>> from counterpoint.study.explain.results import ExplainResults
+        >>> about = {"methods": {"uniform": "Uniform"}, "tasks": dict.fromkeys("abc", {})}
+        >>> study = ExplainResults(pd.DataFrame(), pd.DataFrame(), about)
+        >>> clear = RankCorrelation(-0.8, -0.9, -0.6, 3, 2)
+        >>> found = Findings({}, (Association("uniform", FACTORS["cosine"], "step", "deficit", clear),), ())
+        >>> print(associations_sentences(study, found)[1].split(";")[0])
+        Of 1 interval, 1 excludes zero
     """
     if len(results.tasks) < FEWEST_TASKS:
         return [f"This study has {plural(len(results.tasks), 'task')}. {TOO_FEW}"]

@@ -46,6 +46,14 @@ def trajectories(alt: str, paths: Curves, gaps: Curves, metric: str, gap: str) -
         gaps: The gap along the training loss, by method.
         metric: Title of the upper axis.
         gap: Title of the lower axis.
+
+    Example:
+        >>> from counterpoint.report.curves import Curve
+        >>> from counterpoint.report.methods import Method
+        >>> uniform = Method("uniform", "Uniform", "#0072b2", "dash")
+        >>> rising = Curve([2.0, 0.5], [0.6, 0.8], [0.6, 0.7], [0.6, 0.9], seeds=3)
+        >>> trajectories("left", [(uniform, rising)], [], "accuracy", "gap").alt
+        'left'
     """
     losses = [loss for _, data in (*paths, *gaps) for loss in data.steps]
     figure = _stacked(paths, Axis(metric), gaps, Axis(gap, 0.0))
@@ -68,6 +76,14 @@ def descents(alt: str, losses: Curves, deficits: Curves, title: str = "") -> Plo
         losses: The training loss over steps, by method.
         deficits: The deficit over steps, by method.
         title: Heading.
+
+    Example:
+        >>> from counterpoint.report.curves import Curve
+        >>> from counterpoint.report.methods import Method
+        >>> uniform = Method("uniform", "Uniform", "#0072b2", "dash")
+        >>> falling = Curve([1.0, 9.0], [2.0, 0.5], [2.0, 0.4], [2.0, 0.6], seeds=3)
+        >>> '"yaxis2"' in descents("left", [(uniform, falling)], [(uniform, falling)]).json
+        True
     """
     (losses, deficits), log = _started(losses, deficits)
     figure = _stacked(losses, Axis("training loss", log=True), deficits, Axis("deficit", 0.0))
@@ -84,6 +100,14 @@ def along(title: str, alt: str, curves: Curves, axis: Axis, *, steps: bool) -> P
         curves: By method.
         axis: The vertical axis.
         steps: Whether along steps; else along the share of the common range of training losses.
+
+    Example:
+        >>> from counterpoint.report.curves import Curve
+        >>> from counterpoint.report.methods import Method
+        >>> uniform = Method("uniform", "Uniform", "#0072b2", "dash")
+        >>> falling = Curve([1.0, 9.0], [2.0, 0.5], [2.0, 0.4], [2.0, 0.6], seeds=3)
+        >>> along("Sharpness", "It fell.", [(uniform, falling)], Axis("ratio", 1.0, log=True), steps=True).title
+        'Sharpness'
     """
     figure = blank()
     log = False
@@ -110,6 +134,13 @@ def correlations(
         alt: What a reader who cannot see it should know.
         names: Of the factors.
         found: For each method a correlation for each factor, None where there is none.
+
+    Example:
+        >>> from counterpoint.report.methods import Method
+        >>> from counterpoint.study.explain.correlation import RankCorrelation
+        >>> uniform = Method("uniform", "Uniform", "#0072b2", "dash")
+        >>> correlations("With the gap", "", ["Sharpness"], [(uniform, [RankCorrelation(0.5, 0.1, 0.7, 5, 3)])]).title
+        'With the gap'
     """
     figure = blank()
     gap = 0.6 / max(len(found), 1)

@@ -20,6 +20,14 @@ def limits(results: ExplainResults, found: Findings) -> list[str]:
     Args:
         results: An explain study.
         found: Its findings.
+
+    Example:
+        >>> import pandas as pd
+        >>> from counterpoint.study.explain.findings import Findings
+        >>> from counterpoint.study.explain.results import ExplainResults
+        >>> runs, about = pd.DataFrame({"seed": [0, 1]}), {"methods": {}, "tasks": {}}
+        >>> limits(ExplainResults(pd.DataFrame(), runs, about), Findings({}, (), ()))[1]
+        'They cover other initial weights and another order of the rows, but no other split of the data.'
     """
     seeds = plural(len(results.seeds), "seed")
     gaps = len(results.tasks) * len(results.methods)
@@ -39,8 +47,8 @@ def limits(results: ExplainResults, found: Findings) -> list[str]:
         said.append("With two seeds intervals are wide: most differences that are there will not be found.")
     if not common_metric(results):
         said.append(
-            "The tasks' metrics differ: gaps are not averaged over tasks, and correlations with the gap rank tasks on "
-            "different scales."
+            "The tasks' metrics differ: gaps are not averaged over tasks, while correlations with it, and means of "
+            "deficits, put tasks of different scales together."
         )
     if any(f.kind == "curvature" for f in _measured(found)):
         how = results.about.get("settings", {}).get("curvature", "some of the training rows")

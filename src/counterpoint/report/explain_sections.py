@@ -10,6 +10,7 @@ from counterpoint.report.explain_curves import band, over_tasks, spread, traject
 from counterpoint.report.explain_sentences import deficit_sentence, gap_sentence
 from counterpoint.report.explain_units import metric_unit, side
 from counterpoint.report.sections import Group
+from counterpoint.report.wording import plural
 from counterpoint.study.summary import BASELINE
 
 if TYPE_CHECKING:
@@ -30,10 +31,11 @@ MAX_SHOWN = 6
 
 @dataclass(frozen=True)
 class Grid:
-    """Small figures, a task each: those in sight, and those folded away."""
+    """Small figures, a task each: those in sight, those folded away, and what these are."""
 
     shown: list[Group]
     folded: list[Group]
+    summary: str
 
 
 def trajectory_grid(results: ExplainResults, found: Findings, methods: Sequence[Method]) -> Grid:
@@ -46,7 +48,10 @@ def trajectory_grid(results: ExplainResults, found: Findings, methods: Sequence[
     """
     tasks = sorted(results.tasks, key=lambda task: not _differs([by[task] for by in found.comparisons.values()]))
     groups = [_trajectories(results, found, methods, task) for task in tasks]
-    return Grid(groups[:MAX_SHOWN], groups[MAX_SHOWN:])
+    summary = plural(len(tasks[MAX_SHOWN:]), "more task")
+    if not any(_differs([by[task] for by in found.comparisons.values()]) for task in tasks[MAX_SHOWN:]):
+        summary += ", for which no difference was found"
+    return Grid(groups[:MAX_SHOWN], groups[MAX_SHOWN:], summary)
 
 
 def _differs(comparisons: Sequence[TaskComparison]) -> bool:

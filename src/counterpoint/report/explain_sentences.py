@@ -32,6 +32,12 @@ def gap_sentence(comparisons: Mapping[str, TaskComparison], labels: Mapping[str,
         comparisons: The task's, by method.
         labels: Of the methods.
         unit: Of the metric.
+
+    Example:
+        >>> from counterpoint.study.explain.comparison import TaskComparison
+        >>> apart = TaskComparison("u", "left", "single", "maximize", None, None, "no common range", None, None, {}, {})
+        >>> gap_sentence({"u": apart}, {"u": "Uniform"})
+        'At comparable training loss, Uniform cannot be compared with single-task training: no common range.'
     """
     said = [_gap(labels[method], comparison, unit) for method, comparison in comparisons.items()]
     return f"At comparable training loss, {'; '.join(said)}."
@@ -62,12 +68,22 @@ def _onset(gap: Gap, found: int) -> str:
 
 
 def loss_text(value: float) -> str:
-    """A training loss with three digits."""
+    """A training loss with three digits.
+
+    Example:
+        >>> loss_text(0.61234)
+        '0.612'
+    """
     return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
 
 
 def step_text(value: float) -> str:
-    """A step, mean over seeds, as a whole number."""
+    """A step, mean over seeds, as a whole number.
+
+    Example:
+        >>> step_text(1234.4)
+        '1,234'
+    """
     return number(value, 0)
 
 
@@ -90,11 +106,18 @@ def deficit_sentence(deficits: Sequence[Labelled]) -> str:
 
 
 def factor_sentence(factor: Factor, found: Mapping[Place, Sequence[Labelled]]) -> str:
-    """What sharing did to a factor, at equal training loss and at equal steps.
+    r"""What sharing did to a factor, at equal training loss and at equal steps.
 
     Args:
         factor: The factor.
         found: Labels of methods with their means over tasks, by place.
+
+    Example:
+        >>> from counterpoint.estimate import Estimate
+        >>> from counterpoint.study.explain.factors import FACTORS
+        >>> found = {"step": [("Uniform", Estimate(1.0, 0.5, 1.5, 0.0, 3))]}  # of base-2 logarithms
+        >>> factor_sentence(FACTORS["sharpness"], found).replace("\N{NO-BREAK SPACE}", " ")
+        'At equal steps, sharpness with Uniform was 2.0 times as high (95 % interval 1.4 to 2.8).'
     """
     places = ALONG if factor.shared_only else PLACES
     parts = [f"{places[place]}, {_factor(factor, labelled)}" for place, labelled in found.items() if labelled]
@@ -119,7 +142,14 @@ def _factor(factor: Factor, labelled: Sequence[Labelled]) -> str:
 
 
 def own_value(estimate: Estimate, factor: Factor) -> str:
-    """The mean of a factor that exists among several tasks only, with its interval; a cosine has a sign."""
+    r"""The mean of a factor that exists among several tasks only, with its interval; a cosine has a sign.
+
+    Example:
+        >>> from counterpoint.estimate import Estimate
+        >>> from counterpoint.study.explain.factors import FACTORS
+        >>> own_value(Estimate(0.2, 0.1, 0.3, 0.0, 3), FACTORS["cosine"]).replace("\N{NO-BREAK SPACE}", " ")
+        '+0.20 (95 % interval +0.10 to +0.30)'
+    """
     mean, ends = change_parts(estimate)
     said = f"{mean} ({LEVEL} {ends})"
     return said if factor.key == "cosine" else said.replace("+", "")

@@ -37,7 +37,12 @@ class TaskRows:
 
 
 def columns(unit: Unit) -> list[tuple[str, str]]:
-    """The columns behind the task's own, with what they show."""
+    """The columns behind the task's own, with what they show.
+
+    Example:
+        >>> columns(Unit(100.0, "points", 1))[0]
+        ('Gap', 'points, mean over comparable training loss')
+    """
     points = f"{unit.name}, " if unit.name else ""
     return [
         ("Gap", f"{points}mean over comparable training loss"),
@@ -125,7 +130,17 @@ def _factor(found: FactorCurves | None) -> Cell:
 
 
 def remarks(results: ExplainResults, comparisons: Mapping[str, Mapping[str, TaskComparison]]) -> list[str]:
-    """What a reader of the gaps should know: which could not be computed, and on what the others rest."""
+    """What a reader of the gaps should know: which could not be computed, and on what the others rest.
+
+    Example:
+        >>> import pandas as pd
+        >>> from counterpoint.study.explain.comparison import TaskComparison
+        >>> from counterpoint.study.explain.results import ExplainResults
+        >>> apart = TaskComparison("u", "left", "single", "maximize", None, None, "no common range", None, None, {}, {})
+        >>> study = ExplainResults(pd.DataFrame(), pd.DataFrame(), {"methods": {"u": "Uniform"}})
+        >>> remarks(study, {"u": {"left": apart}})
+        ['left (Uniform): no common range.']
+    """
     said: dict[str, list[str]] = {}
     for method, by_task in comparisons.items():
         for task, comparison in by_task.items():
@@ -136,7 +151,15 @@ def remarks(results: ExplainResults, comparisons: Mapping[str, Mapping[str, Task
 
 
 def explain_overview(results: ExplainResults) -> str:
-    """What the study consists of, in one line."""
+    """What the study consists of, in one line.
+
+    Example:
+        >>> import pandas as pd
+        >>> from counterpoint.study.explain.results import ExplainResults
+        >>> about = {"methods": {"u": "Uniform"}, "tasks": {"left": {}, "right": {}}}
+        >>> explain_overview(ExplainResults(pd.DataFrame(), pd.DataFrame({"seed": [0, 1, 1]}), about))
+        '2 tasks, 1 way of sharing, 2 seeds and 3 trainings'
+    """
     counted = [(len(results.tasks), "task"), (len(results.methods), "way of sharing"), (len(results.seeds), "seed")]
     words = [plural(count, noun) for count, noun in counted]
     words[1] = words[1].replace("way of sharings", "ways of sharing")

@@ -45,14 +45,33 @@ POINTS = Unit(100.0, "points", 1)
 
 
 def metric_unit(results: ExplainResults) -> Unit:
-    """Points where every test metric is a share such as accuracy, else plain numbers: one unit for the whole page."""
+    """Points where every test metric is a share such as accuracy, else plain numbers: one unit for the whole page.
+
+    Example:
+        >>> import pandas as pd
+        >>> from counterpoint.study.explain.results import POINTS as COLUMNS, ExplainResults
+        >>> def study(metric, value):
+        ...     points = pd.DataFrame([("single", 0, "a", 0, "test_metric", value)], columns=COLUMNS)
+        ...     about = {"tasks": {"a": {"metric": metric, "direction": "maximize"}}}
+        ...     return ExplainResults(points, pd.DataFrame(), about)
+        >>> [metric_unit(study(*given)).name for given in (("AUROC", 0.8), ("AUROC", 80.0), ("R2", 0.8))]
+        ['points', '', '']
+    """
     named = all(any(share in str(facts["metric"]).lower() for share in _SHARES) for facts in results.tasks.values())
     values = results.points.loc[results.points["quantity"] == "test_metric", "value"]
     return POINTS if named and values.dropna().between(0, 1).all() else PLAIN
 
 
 def common_metric(results: ExplainResults) -> str:
-    """The name of the metric that all tasks have, or nothing where they differ: then a mean has no meaning."""
+    """The name of the metric that all tasks have, or nothing where they differ: then a mean has no meaning.
+
+    Example:
+        >>> import pandas as pd
+        >>> from counterpoint.study.explain.results import ExplainResults
+        >>> tasks = {"a": {"metric": "R2", "direction": "maximize"}, "b": {"metric": "MAE", "direction": "minimize"}}
+        >>> common_metric(ExplainResults(pd.DataFrame(), pd.DataFrame(), {"tasks": tasks}))
+        ''
+    """
     kinds = {(str(facts["metric"]), str(facts["direction"])) for facts in results.tasks.values()}
     return next(iter(kinds))[0] if len(kinds) == 1 else ""
 
@@ -102,7 +121,12 @@ def change(estimate: Estimate | RankCorrelation, unit: Unit = PLAIN) -> str:
 
 
 def change_parts(estimate: Estimate | RankCorrelation, unit: Unit = PLAIN) -> tuple[str, str]:
-    """The signed change and its signed interval, with the same digits."""
+    """The signed change and its signed interval, with the same digits.
+
+    Example:
+        >>> change_parts(Estimate(0.25, 0.125, 0.375, 0.0, 3), POINTS)
+        ('+25.0', '+12.5 to +37.5')
+    """
     middle = estimate.mean if isinstance(estimate, Estimate) else estimate.value
     values = [unit.scale * value for value in (middle, estimate.low, estimate.high)]
     digits = decimals(estimate, unit)
@@ -123,7 +147,12 @@ def ratio(estimate: Estimate, *, nested: bool = False) -> str:
 
 
 def ratio_parts(estimate: Estimate) -> tuple[str, str]:
-    """The ratio and its interval, with the same digits; an end that is not 1 does not read as 1."""
+    """The ratio and its interval, with the same digits; an end that is not 1 does not read as 1.
+
+    Example:
+        >>> ratio_parts(Estimate(1.0, 0.01, 1.99, 0.0, 3))
+        ('2.00', '1.01 to 3.97')
+    """
     values = [2.0**value for value in (estimate.mean, estimate.low, estimate.high)]
     start = decimals_for([min(values)], 2)
     ends = values[1:]

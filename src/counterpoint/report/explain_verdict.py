@@ -52,10 +52,10 @@ def explain_verdict(results: ExplainResults, found: Findings) -> list[str]:
     """
     heads = [UNIFORM] if UNIFORM in results.methods else list(results.methods)
     sentences = [_sharing(results, found, method) for method in heads]
-    sentences += [said for method in heads if (said := _onsets(results, found, method))]
+    sentences += [said for method in heads[:1] if (said := _onsets(results, found, method))]
     deficits = [(results.methods[m], e) for m in heads if (e := found.deficit(m)) is not None]
     sentences.append(f"{deficit_sentence(deficits)[:-1]}, averaged over tasks and probe steps.")
-    sentences += [conflict_sentence(results, found, method) for method in heads]
+    sentences += [conflict_sentence(results, found, method) for method in heads[:1]]
     others = [method for method in results.methods if method not in heads]
     return sentences + [weighting_sentence(results, found, method) for method in others]
 
