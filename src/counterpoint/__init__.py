@@ -36,11 +36,13 @@ if TYPE_CHECKING:
     from counterpoint.tasks import Task
     from counterpoint.trajectory import (
         Probe,
+        Trajectory,
         conflict,
         fisher_trace,
         generalization_gap,
         gradient_coherence,
         hessian_trace,
+        optimization_deficit,
         sam_sharpness,
         top_eigenvalues,
     )
@@ -73,11 +75,13 @@ _HOMES = {
     "counterpoint.tasks": ("Task",),
     "counterpoint.trajectory": (
         "Probe",
+        "Trajectory",
         "conflict",
         "fisher_trace",
         "generalization_gap",
         "gradient_coherence",
         "hessian_trace",
+        "optimization_deficit",
         "sam_sharpness",
         "top_eigenvalues",
     ),
@@ -114,7 +118,9 @@ __all__ = [  # noqa: RUF022  (grouped by the question they answer)
     "gradient_coherence",
     "sam_sharpness",
     "Probe",
+    "Trajectory",
     "generalization_gap",
+    "optimization_deficit",
     "Task",
     "MultiTaskModel",
 ]

@@ -37,6 +37,7 @@ class Trajectory:
         ValueError: for lengths that differ, steps that do not rise, or fewer than two points that count.
 
     Example:
+        >>> from counterpoint import Trajectory
         >>> trajectory = Trajectory(losses=[2.0, 1.0, 1.5, 0.5], values=[0.1, 0.5, 0.4, 0.7], steps=[0, 10, 20, 30])
         >>> trajectory.at([1.0, 0.5]).tolist(), trajectory.step_at([1.0, 0.5]).tolist(), trajectory.unused
         ([0.5, 0.7], [10.0, 30.0], 1)

@@ -46,6 +46,7 @@ def optimization_deficit(
         Mueller, Dredze and Andrews (TMLR 2024), who compare training losses along the two trajectories.
 
     Example:
+        >>> from counterpoint import Trajectory, optimization_deficit
         >>> single = Trajectory([2.0, 1.0, 0.5], values=[0.1, 0.5, 0.7])
         >>> multi = Trajectory([2.0, 1.4, 0.9], values=[0.1, 0.4, 0.6])
         >>> [round(value, 10) for value in optimization_deficit(single, multi).curve.tolist()]

@@ -136,6 +136,7 @@ def top_eigenvalues(
                 seed=seed,
             )
             values, residuals, converged = _refined(multiply, *lanczos.top(k))
+            converged = converged or bool((residuals <= tolerance * np.abs(values)).all())
         return Eigenvalues(values, residuals, converged, hessian.gradient_evaluations)
 
 

@@ -96,7 +96,7 @@ def generalization_gap(
         A multi-task run that is twice as slow and, at the same training loss, 0.05 better:
 
         >>> import numpy as np
-        >>> from counterpoint.trajectory.curve import Trajectory
+        >>> from counterpoint import Trajectory, generalization_gap
         >>> losses = np.linspace(2.0, 0.5, 16)
         >>> single = Trajectory(losses, 1 - losses / 4, steps=np.arange(16))
         >>> multi = Trajectory(losses, 1.05 - losses / 4, steps=2 * np.arange(16))

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 # ARPACK's accuracy is relative to the eigenvalue: one of 0 never converges, and others are returned in its place. The
 # top one is at least v'Hv >= -|Hv|: shifted by three times that, it is far enough from 0.
 _SHIFT = 3.0
+# Vectors of a Krylov space unless more eigenvalues are wanted; ARPACK's default.
+_BASIS = 20
+# An accuracy that is reached at once.
+_WHATEVER = 1e30
 
 
 class Lanczos:
@@ -90,14 +94,19 @@ class Lanczos:
             return multiply(np.ravel(vector))
 
         operator = LinearOperator((self._n, self._n), matvec=counted, dtype=np.float64)
-        basis = min(self._n, max(2 * k + 1, 20))
+        # With few products to spend, all go into one Krylov space: its best answer, without a restart.
+        once = self._left <= max(2 * k + 1, _BASIS)
+        basis = min(self._n, max(2 * k + 1, min(_BASIS, self._left)))
         options: dict[str, Any] = {"k": k, "which": "LM" if self._magnitude else "LA", "v0": start, "ncv": basis}
         if "rng" in inspect.signature(eigsh).parameters:  # scipy 1.17: what a restart draws from
             options["rng"] = self._generator
+        if once:
+            values, vectors = eigsh(operator, tol=_WHATEVER, maxiter=1, **options)
+            return values, vectors, False  # the residuals will tell
         try:
             values, vectors = eigsh(operator, tol=tolerance, maxiter=max(1, self._left // (basis - k)), **options)
         except ArpackNoConvergence:
-            values, vectors = eigsh(operator, tol=1e30, maxiter=1, **options)  # whatever one Krylov space says
+            values, vectors = eigsh(operator, tol=_WHATEVER, maxiter=1, **options)  # what one Krylov space says
             return values, vectors, False
         return values, vectors, True
 
