@@ -71,7 +71,7 @@ class ExplainStudy:
     fit: FitSettings | None = None
     curvature: Curvature | None = field(default_factory=Curvature)
     rows: int = 1_024
-    curvature_rows: int = 64
+    curvature_rows: int = 48
     out: Path = Path("runs/explain")
     workers: int = max(1, os.cpu_count() or 1)
 
