@@ -51,8 +51,11 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/invariance_plot.py
 	$(BIN)/python benchmarks/grouping.py --out $(RESULTS)/grouping.json
 	$(BIN)/python benchmarks/affinity.py --out $(RESULTS)/affinity.json
+	$(BIN)/python benchmarks/trajectory.py --out $(RESULTS)/trajectory.json
 	$(BIN)/python benchmarks/grouping_methods.py --data yeast --seeds 5 --out $(RESULTS)/grouping_yeast.json
 	$(BIN)/python benchmarks/grouping_methods.py --data digits --networks 3 --seeds 3 --compare cs,random,hoa,optimal --out $(RESULTS)/grouping_digits.json
+	$(BIN)/python benchmarks/explain.py --data digits --seeds 5 --out $(RESULTS)/explain_digits.json
+	$(BIN)/python benchmarks/explain.py --data yeast --seeds 5 --out $(RESULTS)/explain_yeast.json
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache
