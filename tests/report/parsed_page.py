@@ -7,6 +7,8 @@ from html.parser import HTMLParser
 
 from plotly.offline import get_plotlyjs
 
+_PLOTLY = get_plotlyjs()
+
 
 class Page(HTMLParser):
     """A parsed page: its tags, the JSON of its figures, and its text outside scripts."""
@@ -14,7 +16,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.tags, self.figures, self.words, self._in = [], [], [], ""
-        self.feed(text.replace(get_plotlyjs(), ""))  # most of the page, and none of our words
+        self.feed(text.replace(_PLOTLY, ""))  # most of the page, and none of our words
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)

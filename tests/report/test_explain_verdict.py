@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from counterpoint.estimate import Estimate
 from counterpoint.report import explain_verdict
 from counterpoint.report.explain_associations import associations_sentences, conflict_sentence
-from counterpoint.report.explain_sentences import deficit_sentence, factor_sentence, gap_sentence
+from counterpoint.report.explain_factor_words import factor_sentence
+from counterpoint.report.explain_sentences import deficit_sentence, gap_sentence
 from counterpoint.report.explain_units import PLAIN, POINTS, amount, change, common_metric, metric_unit, ratio, side
 from counterpoint.study.explain.factors import FACTORS
 from counterpoint.study.explain.findings import Association, findings

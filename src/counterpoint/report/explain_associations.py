@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from counterpoint.report.explain_sentences import PLACES, in_sentence, some
+from counterpoint.report.explain_factor_words import PLACES, in_sentence
+from counterpoint.report.explain_sentences import some
 from counterpoint.report.explain_units import change
 from counterpoint.report.wording import plural
 

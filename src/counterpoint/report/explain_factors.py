@@ -9,8 +9,9 @@ import numpy as np
 
 from counterpoint.report import explain_figures as figures
 from counterpoint.report.explain_associations import FEWEST_TASKS, TARGETS
+from counterpoint.report.explain_axes import Axis
 from counterpoint.report.explain_curves import as_ratio, band, over_tasks
-from counterpoint.report.explain_sentences import ALONG, PLACES, factor_sentence, left_out_sentence
+from counterpoint.report.explain_factor_words import ALONG, PLACES, factor_sentence, left_out_sentence
 from counterpoint.report.explain_tables import factor_table
 from counterpoint.report.sections import Group
 from counterpoint.study.explain.comparison import mean_over_tasks
@@ -97,12 +98,12 @@ def _places(part: FactorCurves) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return np.linspace(0.0, 100.0, len(part.x)) if part.place == "loss" else part.x
 
 
-def _axis(factor: Factor) -> figures.Axis:
+def _axis(factor: Factor) -> Axis:
     if factor.ratio:
-        return figures.Axis("ratio to single-task", 1.0, log=True)
+        return Axis("ratio to single-task", 1.0, log=True)
     if factor.shared_only:
-        return figures.Axis("value", 0.0)
-    return figures.Axis("difference", 0.0)
+        return Axis("value", 0.0)
+    return Axis("difference", 0.0)
 
 
 def correlation_group(results: ExplainResults, found: Findings, methods: Sequence[Method]) -> Group | None:

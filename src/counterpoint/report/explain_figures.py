@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from counterpoint.report.explain_curves import without_start
+from counterpoint.report.explain_axes import Axis, log_axis_ticks, started, steps_axis, vertical
 from counterpoint.report.explain_units import change
-from counterpoint.report.figures import Plot, add_curves, blank, literal, log_ticks, short
+from counterpoint.report.figures import Plot, add_curves, blank, literal, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,21 +19,6 @@ if TYPE_CHECKING:
     from counterpoint.study.explain.correlation import RankCorrelation
 
     Curves = Sequence[tuple[Method, Curve]]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A vertical axis.
-
-    Attributes:
-        title: What it shows.
-        landmark: A value that is always in sight, and drawn as a line.
-        log: Whether it is logarithmic, where all values allow it.
-    """
-
-    title: str
-    landmark: float | None = None
-    log: bool = False
 
 
 def trajectories(alt: str, paths: Curves, gaps: Curves, metric: str, gap: str) -> Plot:
@@ -61,7 +45,7 @@ def trajectories(alt: str, paths: Curves, gaps: Curves, metric: str, gap: str) -
     if low > 0:
         air = 0.03 * math.log10(high / low)
         ends = [math.log10(high) + air, math.log10(low) - air]
-        figure.update_xaxes(type="log", range=ends, **_log_ticks(low, high))
+        figure.update_xaxes(type="log", range=ends, **log_axis_ticks(low, high))
     else:
         figure.update_xaxes(range=[high + 0.03 * (high - low), low - 0.03 * (high - low)])
     figure.update_xaxes(title_text="training loss", hoverformat=".3g")
@@ -85,9 +69,9 @@ def descents(alt: str, losses: Curves, deficits: Curves, title: str = "") -> Plo
         >>> '"yaxis2"' in descents("left", [(uniform, falling)], [(uniform, falling)]).json
         True
     """
-    (losses, deficits), log = _started(losses, deficits)
+    (losses, deficits), log = started(losses, deficits)
     figure = _stacked(losses, Axis("training loss", log=True), deficits, Axis("deficit", 0.0))
-    _steps_axis(figure, losses, log)
+    steps_axis(figure, losses, log=log)
     return Plot(title, alt, figure.to_json(), 350)
 
 
@@ -112,14 +96,14 @@ def along(title: str, alt: str, curves: Curves, axis: Axis, *, steps: bool) -> P
     figure = blank()
     log = False
     if steps:
-        (curves,), log = _started(curves)
+        (curves,), log = started(curves)
     add_curves(figure, curves)
-    _vertical(figure, "yaxis", axis, curves)
+    vertical(figure, "yaxis", axis, curves)
     if steps:
-        _steps_axis(figure, curves, log)
+        steps_axis(figure, curves, log=log)
     else:
-        ticks = {"tickvals": [0, 50, 100], "ticktext": ["high", "half-way", "low"]}
-        figure.update_xaxes(title_text="training loss, common range", range=[-3, 103], **ticks)
+        ticks = {"tickvals": [0, 50, 100], "ticktext": ["high", "", "low"]}
+        figure.update_xaxes(title_text="common training loss", range=[-3, 103], **ticks)
         figure.update_layout(margin={"r": 24})
     return Plot(title, alt, figure.to_json(), 200)
 
@@ -189,59 +173,12 @@ def _stacked(upper: Curves, above: Axis, lower: Curves, below: Axis) -> Any:  # 
     figure = blank()
     add_curves(figure, upper)
     if not lower:
-        _vertical(figure, "yaxis", above, upper)
+        vertical(figure, "yaxis", above, upper)
         return figure
     add_curves(figure, lower, yaxis="y2")
     style = figure.layout.yaxis.to_plotly_json()
     figure.update_layout(yaxis2={**style, "domain": [0.0, 0.36], "anchor": "x"}, xaxis={"anchor": "y2"})
     figure.update_layout(yaxis={"domain": [0.44, 1.0]})
-    _vertical(figure, "yaxis", above, upper)
-    _vertical(figure, "yaxis2", below, lower)
+    vertical(figure, "yaxis", above, upper)
+    vertical(figure, "yaxis2", below, lower)
     return figure
-
-
-def _vertical(figure: Any, name: str, axis: Axis, curves: Curves) -> None:
-    """Holds all means and the landmark, and bands unless they dwarf the means, as those of two seeds do."""
-    landmarks = [] if axis.landmark is None else [axis.landmark]
-    means = [*landmarks, *(value for _, data in curves for value in data.mean)]
-    ends = [value for _, data in curves for value in (*data.low, *data.high)]
-    log = axis.log and min([*means, *ends]) > 0
-    if log:
-        means, ends = [math.log10(value) for value in means], [math.log10(value) for value in ends]
-    low, high = min(means), max(means)
-    reach = (high - low) or 0.1 * abs(high) or 0.1
-    bottom, top = max(min([low, *ends]), low - reach), min(max([high, *ends]), high + reach)
-    air = 0.06 * (top - bottom) or 0.05
-    layout: dict[str, object] = {"title": {"text": literal(short(axis.title, 26))}, "range": [bottom - air, top + air]}
-    if log:
-        layout |= {"type": "log", **_log_ticks(10 ** (bottom - air), 10 ** (top + air))}
-    if axis.landmark is not None:
-        if log:
-            figure.add_hline(y=axis.landmark, line={"color": "#8d9299", "width": 1})
-        else:
-            layout |= {"zeroline": axis.landmark == 0}
-    figure.update_layout({name: layout})
-
-
-def _started(*groups: Curves) -> tuple[list[list[tuple[Method, Curve]]], bool]:
-    flat, log = without_start([data for curves in groups for _, data in curves])
-    rest = iter(flat)
-    return [[(method, next(rest)) for method, _ in curves] for curves in groups], log
-
-
-def _steps_axis(figure: Any, curves: Curves, log: bool) -> None:
-    steps = [step for _, data in curves for step in data.steps]
-    first, last = min(steps), max(steps)
-    if log:
-        ends = [math.log10(first) - 0.03, math.log10(last) + 0.03]
-        decades = [tick for tick in log_ticks(first, last) if f"{tick:e}".startswith("1.0")]
-        figure.update_xaxes(type="log", range=ends, tickvals=decades, tickformat=",~g")
-    else:
-        figure.update_xaxes(range=[first, last + 0.01 * (last - first)])
-    figure.update_xaxes(title_text="training step", hoverformat=",.0f")
-
-
-def _log_ticks(low: float, high: float) -> dict[str, object]:
-    """Ticks of a logarithmic axis; where few of 1, 2 and 5 fall into it, plotly finds better ones."""
-    inside = [tick for tick in log_ticks(low, high) if low <= tick <= high]
-    return {"tickvals": inside, "ticktext": [f"{tick:g}" for tick in inside]} if len(inside) > 2 else {}
