@@ -143,12 +143,16 @@ def test_without_the_plain_sum_each_weighting_is_compared_with_single_tasks(fabr
 
 
 def test_tasks_without_a_common_range_are_counted_and_named(fabricate_trajectories):
-    results = fabricate_trajectories(tasks=TASKS, methods=("uniform",), gaps=0.05, quantities=())
+    results = fabricate_trajectories(tasks=TASKS, gaps=0.05, quantities=())
     apart = (results.points["method"] == "uniform") & (results.points["quantity"] == "train_loss")
     one = apart & (results.points["task"] == "c")
     results.points.loc[one, "value"] += 100.0
     found = findings(results)
-    assert "3 of 4 tasks gained (a, b and d), 1 cannot be compared (c)" in say(results, found)[0]
+    first, *_, last = say(results, found)
+    assert "on average over the 3 of 4 that can be compared; " in first
+    assert "3 of 4 tasks gained (a, b and d), 1 cannot be compared (c)" in first
+    assert "positive is better)" in last
+    assert re.search(r"at comparable training loss \(.*, 3 of 4 tasks, positive", last)
     sentence = gap_sentence({"uniform": found.comparisons["uniform"]["c"]}, results.methods)
     assert "Uniform cannot be compared with single-task training: the trajectories have no common range" in sentence
     results.points.loc[apart & ~one, "value"] += 100.0

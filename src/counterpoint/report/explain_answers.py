@@ -74,15 +74,21 @@ def weighting_sentence(results: ExplainResults, found: Findings, method: str) ->
         if (problem := _problem(results, answer)) or estimate is None:
             unknown.append(problem)
         elif direction := side(estimate):
-            claims.append(_CLAIMS[subject][direction < 0].format(amount(estimate, unit, nested=True), metric=metric))
+            said = amount(estimate, unit, nested=True) + _share(results, answer)
+            claims.append(_CLAIMS[subject][direction < 0].format(said, metric=metric))
         else:
-            none.append(_SUBJECTS[subject].format(change(estimate, unit), metric=metric))
-    said = [f"{results.methods[method]} had {listing(claims)}"] if claims else []
+            said = change(estimate, unit) + _share(results, answer)
+            none.append(_SUBJECTS[subject].format(said, metric=metric))
+    parts = [f"{results.methods[method]} had {listing(claims)}"] if claims else []
     if none:
         about = "" if claims else f" for {results.methods[method]}"
-        said.append(f"no difference was found{about} in {listing(none)}")
-    said += unknown
-    return f"Compared with {results.methods[UNIFORM]}, {'; '.join(said)}."
+        parts.append(f"no difference was found{about} in {listing(none)}")
+    parts += unknown
+    return f"Compared with {results.methods[UNIFORM]}, {'; '.join(parts)}."
+
+
+def _share(results: ExplainResults, answer: Answer) -> str:
+    return "" if answer.tasks == len(results.tasks) else f", {answer.tasks} of {plural(len(results.tasks), 'task')}"
 
 
 def answers_of(found: Findings, method: str) -> list[Answer]:
@@ -128,10 +134,8 @@ def _cell(results: ExplainResults, answer: Answer) -> Cell:
         return Cell(NOTHING, note=problem)
     unit, direction = _unit(results, answer), side(answer.estimate)
     words = _WORDS[answer.subject][direction < 0] if direction else "no difference found"
-    if answer.tasks < len(results.tasks):
-        words += f"; {answer.tasks} of {plural(len(results.tasks), 'task')}"
     mean, ends = change_parts(answer.estimate, unit)
-    return Cell(f"{mean}{unit.suffix}", ends, words)
+    return Cell(f"{mean}{unit.suffix}", ends, words + _share(results, answer))
 
 
 def _problem(results: ExplainResults, answer: Answer) -> str:

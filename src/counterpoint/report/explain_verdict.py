@@ -69,14 +69,16 @@ def _sharing(results: ExplainResults, found: Findings, method: str) -> str:
         return f"{lead} cannot be compared with single-task training at the same training loss: {counts}."
     if not metric:
         return f"{lead}: at comparable training loss, {counts}; no mean is given, because the tasks' metrics differ."
-    return f"{lead}{_mean(mean, metric, unit)}; {counts}."
+    compared = sum(comparison.gap is not None for comparison in found.comparisons[method].values())
+    over = "tasks" if compared == len(results.tasks) else f"the {compared} of {len(results.tasks)} that can be compared"
+    return f"{lead}{_mean(mean, metric, unit, over)}; {counts}."
 
 
-def _mean(mean: Estimate, metric: str, unit: Unit) -> str:
+def _mean(mean: Estimate, metric: str, unit: Unit, over: str) -> str:
     found, where = side(mean), f"the test {metric} at comparable training loss"
     if not found:
-        return f": {NONE_FOUND} in {where}, on average over tasks ({change(mean, unit)}, positive is better)"
-    return f" made {where} {'better' if found > 0 else 'worse'} by {amount(mean, unit)} on average over tasks"
+        return f": {NONE_FOUND} in {where}, on average over {over} ({change(mean, unit)}, positive is better)"
+    return f" made {where} {'better' if found > 0 else 'worse'} by {amount(mean, unit)} on average over {over}"
 
 
 def _counts(found: Findings, method: str) -> str:
