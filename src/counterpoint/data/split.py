@@ -48,9 +48,10 @@ class Split:
         return Split(self.inputs, {task: self.targets[task] for task in tasks})
 
     def drawn(self, count: int) -> Split:
-        """So many of the rows, the same in every call; all if there are no more. Splits may be sorted."""
-        if count >= len(self):
-            return self
+        """So many of the rows in random order, the same in every call; all if there are no more.
+
+        Splits may be sorted: the first rows of what is drawn are a sample, too.
+        """
         chosen = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count]
         return Split(self.inputs[chosen], {task: target[chosen] for task, target in self.targets.items()})
 

@@ -33,9 +33,7 @@ class Budget:
     """
 
     def __init__(self, share: float | None) -> None:
-        if share is not None and not 0 < share < math.inf:
-            raise ValueError(f"budget is {share}, expected a positive share of the training time such as 0.1, or None")
-        self.share = share
+        self.share = checked_share("budget", share)
         self.spent = 0.0
         self.taken = 0
         self.thinned = 0
@@ -70,9 +68,25 @@ class Budget:
 
     def state(self) -> dict[str, float]:
         """What a checkpoint keeps."""
-        return {"spent": self.spent, "taken": self.taken, "thinned": self.thinned, "cost": self._cost}
+        amounts = {"spent": self.spent, "cost": self._cost, "credit": self._credit}
+        return {**amounts, "taken": self.taken, "thinned": self.thinned}
 
     def load(self, state: dict[str, float]) -> None:
         """Goes on."""
-        self.spent, self._cost = float(state["spent"]), float(state["cost"])
+        self.spent, self._cost, self._credit = (float(state[name]) for name in ("spent", "cost", "credit"))
         self.taken, self.thinned = int(state["taken"]), int(state["thinned"])
+
+    def reset(self) -> None:
+        """Starts again: nothing is spent."""
+        self.load(Budget(self.share).state())
+
+
+def checked_share(name: str, share: float | None) -> float | None:
+    """A share of the training time.
+
+    Raises:
+        ValueError: if it is not positive.
+    """
+    if share is not None and not 0 < share < math.inf:
+        raise ValueError(f"{name} is {share}, expected a positive share of the training time such as 0.1, or None")
+    return share

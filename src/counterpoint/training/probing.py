@@ -41,6 +41,9 @@ class Curvature:
         products: Hessian-vector products for the largest eigenvalue; 6 found it to 0.1 % on a LeNet in training.
         rho: Length of the step of the SAM sharpness.
 
+    Raises:
+        ValueError: for numbers that make no sense.
+
     Example:
         >>> Curvature(draws=16).products
         6
@@ -49,6 +52,14 @@ class Curvature:
     draws: int = 4
     products: int = 6
     rho: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.draws < 2:
+            raise ValueError(f"draws is {self.draws}, expected at least 2: a trace's standard error is their spread")
+        if self.products < 1:
+            raise ValueError(f"products is {self.products}, expected at least 1")
+        if not 0 < self.rho < math.inf:
+            raise ValueError(f"rho is {self.rho}, expected a positive number")
 
 
 class Probing:

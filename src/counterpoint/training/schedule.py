@@ -48,7 +48,10 @@ class Schedule:
 
     def planned(self, total: int, steps_per_epoch: int | None = None) -> tuple[int, ...]:
         """All steps to be looked at in a training of so many steps."""
-        steps = {step for step in range(total + 1) if self.listed(step)} | {total}
+        steps = {step for step in self.steps if step <= total} | {total}
+        if self.early:
+            powers = range(len(str(total)))
+            steps |= {0} | {step for p in powers for n in (1, 2, 5) if (step := n * 10**p) <= total}
         if steps_per_epoch and self.every_epochs:
             steps |= set(range(steps_per_epoch * self.every_epochs, total + 1, steps_per_epoch * self.every_epochs))
         return tuple(sorted(steps))

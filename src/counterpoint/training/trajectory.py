@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import logging
-import math
+import re
 import time
-from statistics import median
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 import lightning
+import torch
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 
-from counterpoint.data import Split
-from counterpoint.training.budget import Budget
+from counterpoint.training.budget import Budget, checked_share
+from counterpoint.training.clock import Clock
+from counterpoint.training.fixed_rows import fixed_rows, moved
 from counterpoint.training.module import MultiTaskModule
 from counterpoint.training.probing import Curvature, Found, Losses, Mode, Probing, first_rows
 from counterpoint.training.schedule import Schedule
-from counterpoint.training.whereabouts import Shared, missing, shared_of
+from counterpoint.training.whereabouts import Shared, missing, reusable, shared_of
 from counterpoint.trajectory.parameters import Parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     import pandas as pd
-    from torch import Tensor
+
+    from counterpoint.data import Split
 
     Module = lightning.LightningModule
 
 _logger = logging.getLogger("counterpoint")
 _SHARDED = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
-_REMEMBERED = 1_000  # steps
 Row = dict[str, Any]
 
 
@@ -44,7 +46,10 @@ class TrajectoryCallback(lightning.Callback):
 
     With a :class:`MultiTaskModule` nothing else is needed. With another LightningModule say how losses are computed and
     what is shared. A look that fails is logged once and left out; it never ends a training. With several devices the
-    first process looks, at its own copy of the model; sharded models are left alone.
+    first process looks, at its own copy of the model, so ``losses`` and ``metric`` must not wait for the others;
+    sharded models are left alone. Rows take the way of training batches (hooks such as ``on_after_batch_transfer``),
+    with the same random numbers in each look; autocast is off. A training that starts at step 0 is recorded anew, one
+    that is resumed goes on.
 
     Args:
         train: Training rows: a :class:`Split`, or one batch, which is looked at whole.
@@ -55,12 +60,14 @@ class TrajectoryCallback(lightning.Callback):
         curvature: How to look at curvature; ``None`` for not at all.
         curvature_schedule: When to look at curvature: by default at 0, 10, 100, 1000 and so on, and at the end.
         budget: Share of the training time that losses, metrics and gradients may take, half of it for the gradients;
-            looks are thinned to keep to it, by the clock. ``None`` for no limit, and the same looks in every run.
+            looks are thinned to keep to it, by the clock, of the training's projected length or, where that is not
+            known, of the time so far. ``None`` for no limit, and the same looks in every run.
         curvature_budget: The same for curvature.
         gradient_rows: Training rows whose gradients are looked at, in ``minibatches`` parts.
         curvature_rows: Training rows whose losses' curvature is looked at.
         minibatches: Parts that coherence compares.
-        mode: ``"eval"``, or ``"train"`` for dropout and BatchNorm as in training.
+        mode: ``"eval"``, or ``"train"`` to look at training rows with dropout and BatchNorm as in training; at test
+            rows it looks in evaluation mode.
         losses: Called with the module and a batch of rows: ``{task: loss}``.
         shared: The module that holds the shared parameters, or a function of the LightningModule to it or to them.
         metric: Called with the module and all test rows, in evaluation mode, for modules that are no
@@ -123,11 +130,14 @@ class TrajectoryCallback(lightning.Callback):
             raise ValueError(f"mode is {mode!r}, expected 'eval' or 'train'")
         if minibatches < 2:
             raise ValueError(f"minibatches is {minibatches}, expected at least 2: coherence compares them")
-        limits = {"gradient_rows": gradient_rows, "curvature_rows": curvature_rows, "rows": rows}
-        for name, limit in limits.items():
+        for name, limit in {"gradient_rows": gradient_rows, "rows": rows}.items():
             if limit is not None and limit < minibatches:
                 raise ValueError(f"{name} is {limit}, expected at least one row a minibatch, {minibatches}")
-        self.train, self.test = _rows(train, rows), None if test is None else _rows(test, rows)
+        if curvature_rows < 1:
+            raise ValueError(f"curvature_rows is {curvature_rows}, expected at least 1")
+        checked_share("budget", budget)
+        checked_share("curvature_budget", curvature_budget)
+        self.train, self.test = fixed_rows(train, rows), None if test is None else fixed_rows(test, rows)
         self.schedule = schedule or Schedule()
         self.gradients = gradients
         self.curvature = curvature
@@ -136,19 +146,24 @@ class TrajectoryCallback(lightning.Callback):
         )
         self.gradient_rows, self.curvature_rows, self.minibatches = gradient_rows, curvature_rows, minibatches
         self.mode: Mode = mode
-        self.losses, self.shared, self.metric = losses, shared, metric
+        self.losses, self.shared, self.metric = losses, reusable(shared), metric
         self.rows: list[Row] = []
-        half = None if budget is None else budget / 2
-        self.probes, self.gradient_probes, self.curvature_probes = Budget(half), Budget(half), Budget(curvature_budget)
-        self._looks = [_Looks(self.schedule, self.probes, self._probe)]
+        each = budget / 2 if budget is not None and gradients else budget
+        self.probes, self.gradient_probes, self.curvature_probes = Budget(each), Budget(each), Budget(curvature_budget)
+        self._looks = [_Looks("losses", self.schedule, self.probes, self._probe)]
         if gradients:
-            self._looks.append(_Looks(self.schedule, self.gradient_probes, self._gradients))
+            self._looks.append(_Looks("gradients", self.schedule, self.gradient_probes, self._gradients))
         if curvature is not None:
-            self._looks.append(_Looks(self.curvature_schedule, self.curvature_probes, self._curvature))
-        self._clock = _Clock()
-        self._probing: Probing | None = None
-        self._complained: dict[str, None] = {}
+            self._looks.append(_Looks("curvature", self.curvature_schedule, self.curvature_probes, self._curvature))
+        self._clock = Clock()
+        self._epoch = 0
+        self._complained: dict[str, str] = {}
         self._fitting = True
+
+    @property
+    def state_key(self) -> str:
+        """Callbacks of both modes may be there at once."""
+        return self._generate_state_key(mode=self.mode)
 
     @property
     def share(self) -> float:
@@ -170,7 +185,7 @@ class TrajectoryCallback(lightning.Callback):
     @property
     def warnings(self) -> tuple[str, ...]:
         """Why looks were left out, each reason once."""
-        return tuple(self._complained)
+        return tuple(self._complained.values())
 
     def to_frame(self) -> pd.DataFrame:
         """All rows as a table: ``step``, ``epoch``, ``task``, ``quantity``, ``value``."""
@@ -184,21 +199,32 @@ class TrajectoryCallback(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Module) -> None:
         """The first look, before any step."""
-        self._clock.start(*_length(trainer))
         if trainer.global_step == 0:
-            for looks in self._looks:
-                if looks.schedule.listed(0):
-                    self._look(trainer, pl_module, looks)
+            self._start_anew()
+        self._epoch = trainer.current_epoch
+        self._clock.start(trainer)
+        for looks in self._looks:
+            looks.passed = trainer.global_step
+            if trainer.global_step == 0 and looks.schedule.listed(0):
+                self._look(trainer, pl_module, looks)
+
+    def _start_anew(self) -> None:
+        """What was recorded is of another training."""
+        self.rows, self._complained, self._clock = [], {}, Clock()
+        for looks in self._looks:
+            looks.at = looks.asked = -1
+            looks.budget.reset()
 
     def on_train_batch_start(
         self,
-        trainer: lightning.Trainer,  # noqa: ARG002
+        trainer: lightning.Trainer,
         pl_module: Module,  # noqa: ARG002
         batch: object,  # noqa: ARG002
         batch_idx: int,  # noqa: ARG002
     ) -> None:
         """Times the step."""
-        self._clock.step_starts()
+        self._epoch = trainer.current_epoch
+        self._clock.batch_starts()
 
     def on_train_batch_end(
         self,
@@ -209,7 +235,7 @@ class TrajectoryCallback(lightning.Callback):
         batch_idx: int,  # noqa: ARG002
     ) -> None:
         """Looks if it is time to."""
-        self._clock.step_ends()
+        self._clock.batch_ends(trainer)
         for looks in self._looks:
             if looks.schedule.crossed(looks.passed, trainer.global_step):
                 self._look(trainer, pl_module, looks)
@@ -227,52 +253,64 @@ class TrajectoryCallback(lightning.Callback):
             self._look(trainer, pl_module, looks, last=True)
         self._clock.stop()
 
+    def on_exception(self, trainer: lightning.Trainer, pl_module: Module, exception: BaseException) -> None:  # noqa: ARG002
+        """The training is over."""
+        self._clock.stop()
+
     def _look(self, trainer: lightning.Trainer, module: Module, looks: _Looks, *, last: bool = False) -> None:
         step = trainer.global_step
-        if looks.at == step or trainer.global_rank != 0:
+        # A step may end an epoch, and the training, too; what was refused is asked once more when nothing is left.
+        if looks.at == step or (looks.asked == step and not last) or trainer.global_rank != 0:
             return
         left = 1 if last else looks.left(step, self._clock)
-        if not looks.budget.allows(left=left, projected=self._clock.projected):
+        projected = self.training_seconds if self._clock.length is None else self._clock.projected
+        allowed = looks.budget.allows(left=left, projected=projected)
+        if not allowed and looks.asked == step:
+            looks.budget.thinned -= 1  # counted before
+        looks.asked = step
+        if not allowed:
             return
         looks.at = step
+        if module.device.type == "cuda":
+            torch.cuda.synchronize(module.device)  # the step's own work is not the look's
         started = time.perf_counter()
         try:
             found = looks.measure(trainer, module)
         except Exception as error:  # noqa: BLE001  (whatever it is, the training is worth more)
             self._complain(error)
         else:
-            place = {"step": step, "epoch": trainer.current_epoch}
+            place = {"step": step, "epoch": self._epoch}
             self.rows += [{**place, "task": task, "quantity": name, "value": value} for task, name, value in found]
         looks.budget.spend(time.perf_counter() - started)
 
     def _complain(self, error: Exception) -> None:
         line = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        if line not in self._complained:
-            self._complained[line] = None
+        reason = re.sub(r"\d+", "", line)  # the same with other numbers, such as bytes of memory
+        if reason not in self._complained:
+            self._complained[reason] = line
             _logger.warning("a look at the trajectory was left out, the training goes on: %s", line)
 
     def _probe(self, trainer: lightning.Trainer, module: Module) -> list[Found]:
         probing = self._probing_of(trainer, module)
-        train = _moved(trainer, module, self.train)
-        found = probing.loss_values(train, "train")
+        found = probing.loss_values(moved(trainer, module, self.train), "train")
         if self.test is not None:
-            test = _moved(trainer, module, self.test)
-            if isinstance(module, MultiTaskModule) and self.losses is None:
+            test = moved(trainer, module, self.test)
+            if self.losses is None:
                 found += probing.loss_and_metric(test, "test")
             else:
-                found += probing.loss_values(test, "test")
+                found += probing.loss_values(test, "test", "eval")
                 if self.metric is not None:
                     found += probing.values(test, "test_metric", self.metric)
         return found
 
     def _gradients(self, trainer: lightning.Trainer, module: Module) -> list[Found]:
-        batch = first_rows(_moved(trainer, module, self.train), self.gradient_rows)
+        batch = first_rows(moved(trainer, module, self.train), self.gradient_rows)
         return self._probing_of(trainer, module).gradients(batch, self.minibatches)
 
     def _curvature(self, trainer: lightning.Trainer, module: Module) -> list[Found]:
         assert self.curvature is not None  # noqa: S101  (else nobody looks)
         probing = self._probing_of(trainer, module)
-        batch = first_rows(_moved(trainer, module, self.train), self.curvature_rows)
+        batch = first_rows(moved(trainer, module, self.train), self.curvature_rows)
         tasks = [task for task, _, _ in probing.loss_values(batch, "train")]
         return [row for task in tasks for row in probing.curvature(batch, task, self.curvature)]
 
@@ -282,22 +320,21 @@ class TrajectoryCallback(lightning.Callback):
                 f"{type(trainer.strategy).__name__} shards the parameters, expected a strategy that keeps them whole, "
                 "such as DDP"
             )
+        if self.mode == "train" and any(_waits(part) for part in module.modules()):
+            raise ValueError(
+                "SyncBatchNorm in train mode waits for the other processes, and only the first looks, expected "
+                "mode='eval'"
+            )
+        if self.losses is None and not isinstance(module, MultiTaskModule):
+            raise missing(
+                type(self).__name__, "losses", module, "a function of the module and a batch that returns {task: loss}"
+            )
         shared = Parameters(shared_of(type(self).__name__, module, self.shared)).tensors
-        losses = self.losses
-        if losses is None:
-            if not isinstance(module, MultiTaskModule):
-                raise missing(
-                    type(self).__name__,
-                    "losses",
-                    module,
-                    "a function of the module and a batch that returns {task: loss}",
-                )
-            losses = _losses_of
-        return Probing(module, shared, losses, mode=self.mode)
+        return Probing(module, shared, self.losses, mode=self.mode)
 
     def state_dict(self) -> dict[str, Any]:
         """What was recorded."""
-        looks = [{"at": looks.at, "passed": looks.passed, **looks.budget.state()} for looks in self._looks]
+        looks = {looks.name: {"at": looks.at, **looks.budget.state()} for looks in self._looks}
         return {"rows": list(self.rows), "looks": looks, "running": self._clock.running}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -306,86 +343,39 @@ class TrajectoryCallback(lightning.Callback):
             return
         self.rows = list(state_dict["rows"])
         self._clock.running_before = float(state_dict["running"])
-        for looks, state in zip(self._looks, state_dict["looks"], strict=False):
-            looks.at, looks.passed = int(state["at"]), int(state["passed"])
-            looks.budget.load(state)
+        for looks in self._looks:
+            if (state := state_dict["looks"].get(looks.name)) is not None:
+                looks.at = looks.asked = int(state["at"])
+                looks.budget.load(state)
 
 
 class _Looks:
     """When to look at something, and how."""
 
     def __init__(
-        self, schedule: Schedule, budget: Budget, measure: Callable[[lightning.Trainer, Module], list[Found]]
+        self,
+        name: str,
+        schedule: Schedule,
+        budget: Budget,
+        measure: Callable[[lightning.Trainer, Module], list[Found]],
     ) -> None:
-        self.schedule, self.budget, self.measure = schedule, budget, measure
+        self.name, self.schedule, self.budget, self.measure = name, schedule, budget, measure
         self.at = -1  # the step of the last look
-        self.passed = 0  # the last step that was asked about
+        self.asked = -1  # the last step at which the budget was asked
+        self.passed = 0  # the last step that the schedule was asked about
+        self._planned: tuple[object, tuple[int, ...]] = (None, ())
 
-    def left(self, step: int, clock: _Clock) -> int:
+    def left(self, step: int, clock: Clock) -> int:
         """Looks that are left, with the one at this step."""
-        if clock.total is None:
+        if clock.length is None:
             return 1
-        return max(1, sum(planned >= step for planned in self.schedule.planned(clock.total, clock.steps_per_epoch)))
+        if self._planned[0] != clock.length:
+            self._planned = clock.length, self.schedule.planned(clock.length.steps, clock.length.steps_per_epoch)
+        steps = self._planned[1]
+        return max(1, len(steps) - bisect_left(steps, step))
 
 
-class _Clock:
-    """How long the training has taken and will take."""
-
-    def __init__(self) -> None:
-        self.total: int | None = None
-        self.steps_per_epoch: int | None = None
-        self.running_before = 0.0
-        self._started: float | None = None
-        self._step_started = 0.0
-        self._steps: list[float] = []
-
-    def start(self, total: int | None, steps_per_epoch: int | None) -> None:
-        self.total, self.steps_per_epoch = total, steps_per_epoch
-        self._started = time.perf_counter()
-
-    def stop(self) -> None:
-        self.running_before, self._started = self.running, None
-
-    def step_starts(self) -> None:
-        self._step_started = time.perf_counter()
-
-    def step_ends(self) -> None:
-        self._steps.append(time.perf_counter() - self._step_started)
-        del self._steps[:-_REMEMBERED]
-
-    @property
-    def running(self) -> float:
-        """Seconds since the start, with looks."""
-        return self.running_before + (0.0 if self._started is None else time.perf_counter() - self._started)
-
-    @property
-    def projected(self) -> float:
-        """Seconds that all steps take: the first ones warm up, so the median step counts."""
-        return median(self._steps) * (self.total or len(self._steps)) if self._steps else 0.0
-
-
-def _length(trainer: lightning.Trainer) -> tuple[int | None, int | None]:
-    """Steps of the whole training and of an epoch, where they are known."""
-    steps = trainer.estimated_stepping_batches
-    if not math.isfinite(steps):
-        return None, None
-    epochs = trainer.max_epochs
-    return int(steps), max(1, int(steps) // epochs) if epochs and epochs > 0 else None
-
-
-def _rows(given: Split | Any, count: int | None) -> Any:
-    """The rows of a split that are looked at; a batch as it is."""
-    if not isinstance(given, Split):
-        return given
-    return (given if count is None else given.drawn(count)).rows(slice(None))
-
-
-def _moved(trainer: lightning.Trainer, module: Module, batch: Any) -> Any:
-    """The batch where the module computes, in the precision that it takes."""
-    batch = trainer.strategy.batch_to_device(batch, module.device)
-    return trainer.precision_plugin.convert_input(batch)
-
-
-def _losses_of(module: Module, batch: Any) -> Mapping[str, Tensor]:
-    assert isinstance(module, MultiTaskModule)  # noqa: S101  (checked where it is chosen)
-    return module.losses_of(batch)
+def _waits(module: torch.nn.Module) -> bool:
+    """Whether it would wait for other processes."""
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return several and isinstance(module, torch.nn.SyncBatchNorm) and torch.distributed.get_world_size() > 1
