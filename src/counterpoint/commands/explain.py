@@ -11,7 +11,7 @@ from counterpoint.commands.command_line import command_line, names
 def explain(  # noqa: PLR0917  (the command's options)
     data: Literal["yeast", "digits"],
     weightings: str = "mgda",
-    seeds: int = 2,
+    seeds: int = 3,
     curvature: bool = True,
     epochs: int | None = None,
     out: Path = Path("runs/explain"),
@@ -26,7 +26,7 @@ def explain(  # noqa: PLR0917  (the command's options)
     Args:
         data: what to train on.
         weightings: how tasks that share the network are balanced besides uniformly, separated by commas; none with "".
-        seeds: trainings of each network, at least 2.
+        seeds: trainings of each network, at least 2; with 2 only large differences are found.
         curvature: whether to look at curvature, which takes about as long as the training.
         epochs: passes over the training rows; by default what suits the data.
         out: folder for results, report, logs and checkpoints.

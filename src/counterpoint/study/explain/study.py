@@ -67,7 +67,7 @@ class ExplainStudy:
 
     source: Source
     weightings: tuple[str, ...] = ("mgda",)
-    seeds: int = 2
+    seeds: int = 3
     fit: FitSettings | None = None
     curvature: Curvature | None = field(default_factory=Curvature)
     rows: int = 1_024
