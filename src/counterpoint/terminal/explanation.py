@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from counterpoint.study.explain.comparison import TaskComparison
     from counterpoint.study.explain.findings import Answer
 
+_QUESTIONS = {
+    "conflict": "cosine of task gradients, same step",
+    "deficit": "training loss, same step",
+    "gap": "test metric, same training loss, higher is better",
+}
+
 
 def gaps_table(comparisons: Mapping[str, TaskComparison], label: str) -> Table:
     """One line a task: gap at comparable training loss, from which step, and optimization deficit.
@@ -46,20 +52,25 @@ def _onset(found: TaskComparison) -> str:
 
 
 def answers_table(answers: Sequence[Answer], labels: Mapping[str, str]) -> Table:
-    """One line a weighting: what it changed against the plain sum."""
-    caption = (
-        "against the plain sum, mean over tasks: cosine of task gradients and training loss at the same step, test "
-        "metric at the same training loss"
-    )
+    """Three questions a weighting: did it change conflict, deficit, gap, against the plain sum?"""
+    caption = "against the plain sum: mean over tasks, 95 % intervals over seeds"
     table = Table(box=SIMPLE_HEAD, padding=0, caption=caption, caption_justify="left")
-    table.add_column("weighting", no_wrap=True)
-    for column in ("cosine", "training loss", "gap"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for method in dict.fromkeys(answer.method for answer in answers):
-        by_subject = {answer.subject: answer.estimate for answer in answers if answer.method == method}
-        cells = ["" if (e := by_subject.get(s)) is None else _interval(e) for s in ("conflict", "deficit", "gap")]
-        table.add_row(escape(labels[method]), *cells)
+    for column in ("weighting", "question"):
+        table.add_column(column)
+    table.add_column("change", justify="right", no_wrap=True)
+    table.add_column("answer", no_wrap=True)
+    for answer in answers:
+        if answer.estimate is not None:
+            table.add_row(
+                escape(labels[answer.method]), _QUESTIONS[answer.subject], _interval(answer.estimate), _answer(answer)
+            )
     return table
+
+
+def _answer(answer: Answer) -> str:
+    if answer.estimate is None or not answer.estimate.excludes_zero:
+        return "none found"
+    return "higher" if answer.estimate.mean > 0 else "lower"
 
 
 def _interval(estimate: Estimate) -> str:
