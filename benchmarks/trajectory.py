@@ -1,6 +1,6 @@
 """Trajectories: what each measure costs, how that compares with other libraries, and a callback's share of a training.
 
-    python benchmarks/trajectory.py [--data digits yeast] [--rounds 20] [--fits 5] [--quick] [--out FILE]
+    python benchmarks/trajectory.py [--data digits yeast] [--rounds 10] [--fits 5] [--quick] [--out FILE]
 
 - Measures: on the data source's network after an epoch of training, its shared parameters, 64 rows, one task's loss.
   Times are ratios to one gradient (forward and backward pass) over the same rows, taken in turns. Peak memory is that
@@ -120,8 +120,9 @@ def targets(fits: list[dict[str, Any]], peers: list[dict[str, Any]]) -> list[dic
             error, name = abs(row["value"] - row["exact"]), f"{row['case']}: {row['quantity']}, {row['what']}"
             if row["standard_error"]:
                 found.append(target(f"{name}, error over standard error", 3.0, error / row["standard_error"]))
-            else:
-                found.append(target(f"{name}, relative error", 1e-3, error / abs(row["exact"])))
+            else:  # with few products Lanczos stops before it has converged
+                limit = 1e-2 if "max_products" in name else 1e-3
+                found.append(target(f"{name}, relative error", limit, error / abs(row["exact"])))
     return found
 
 
@@ -140,7 +141,7 @@ def measured(case: Case, rounds: int, *, dense: bool = False) -> list[dict[str, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", default=["digits", "yeast"], choices=list(SOURCES))
-    parser.add_argument("--rounds", type=int, default=20, help="of measures; of peers half as many")
+    parser.add_argument("--rounds", type=int, default=10, help="of measures; of peers half as many")
     parser.add_argument("--fits", type=int, default=5, help="seeds of trainings with a callback")
     parser.add_argument("--epochs", type=int, help="of these trainings; by default those of the data source")
     parser.add_argument(
@@ -163,7 +164,7 @@ def main() -> None:
         if not options.quick:
             peers += measured(case, max(1, options.rounds // 2))
         gc.unfreeze()
-        fitted = shares(SOURCES[name], options.fits, options.epochs)
+        fitted = [{"data": name, **row} for row in shares(SOURCES[name], options.fits, options.epochs)]
         show_shares(fitted)
         fits += fitted
     settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}

@@ -16,7 +16,7 @@ from trajectory_timing import Found
 if TYPE_CHECKING:
     from torch import Tensor
 
-DRAWS, FISHER_DRAWS = 64, 8
+DRAWS, FISHER_DRAWS = 16, 8
 TOLERANCE = 1e-3  # of eigenvalues; what top_eigenvalues takes by itself in single precision
 
 

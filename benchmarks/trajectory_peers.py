@@ -166,6 +166,7 @@ def contenders(case: Case) -> dict[str, dict[str, Who]]:
     quantities: dict[str, dict[str, Who]] = {
         "largest eigenvalue": {
             OURS: partial(eigenvalue, case, tolerance=TOLERANCE),
+            f"{OURS}, max_products=10": partial(eigenvalue, case, max_products=10),
             "PyHessian": partial(pyhessian_eigenvalue, case),
             "hessian-eigenthings, as many products": partial(eigenthings_eigenvalue, case, products),
             "eigsh of autograd's products": partial(eigsh_of_autograd, case),

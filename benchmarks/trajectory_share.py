@@ -55,7 +55,6 @@ def shares(source: Source, seeds: int, epochs: int | None) -> list[dict[str, Any
     seconds = interleaved(timers, dict.fromkeys(timers, seeds))
     return [
         {
-            "data": source.name,
             "what": name,
             "seconds": _ranged(seconds[name]),
             "outside": _ranged([ratio - 1.0 for ratio in round_by_round(seconds[name], seconds[WITHOUT])]),
@@ -71,6 +70,7 @@ def _own_account(callbacks: list[TrajectoryCallback]) -> dict[str, Any]:
     looks = {name: [getattr(callback, attribute) for callback in callbacks] for name, attribute in LOOKS.items()}
     training = [callback.training_seconds for callback in callbacks]
     return {
+        "training seconds": _ranged(training),
         "share": _ranged([callback.share for callback in callbacks]),
         "curvature_share": _ranged([callback.curvature_share for callback in callbacks]),
         "taken": {name: [one.taken for one in several] for name, several in looks.items()},
