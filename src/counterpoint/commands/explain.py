@@ -53,7 +53,9 @@ def explain(  # noqa: PLR0917  (the command's options)
         out=out,
         workers=workers if workers is not None else os.cpu_count() or 1,
     )
-    console.print(f"{len(study.jobs)} trainings, {study.workers} side by side, into {study.out}", soft_wrap=True)
+    console.print(
+        f"{len(study.jobs)} trainings, {study.workers} side by side, into {study.out}", markup=False, soft_wrap=True
+    )
     with RunProgress() as progress:
         results = study.run(command_line(explain, options), progress)
     for line in results.about["warnings"]:

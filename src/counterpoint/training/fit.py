@@ -177,6 +177,8 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*(Checkpoint|logs) directory .* exists.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")  # within Lightning 2.6 on torch 2.13
         warnings.filterwarnings("ignore", message=".*number of training batches .* is smaller than the logging.*")
-        yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

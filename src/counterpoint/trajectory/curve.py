@@ -55,7 +55,7 @@ class Trajectory:
                 f"losses, values and steps have shapes {x.shape}, {y.shape} and {at.shape}, expected three of [N]"
             )
         known = np.isfinite(x) & np.isfinite(y)
-        if (np.diff(at) <= 0).any():
+        if not (np.diff(at) > 0).all():  # NaN do not rise
             raise ValueError("steps do not rise, expected the trajectory's points in the order of training")
         for name, array in (("losses", x), ("values", y), ("steps", at)):
             object.__setattr__(self, name, array[known])

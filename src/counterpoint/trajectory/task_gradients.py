@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from counterpoint.balancing.combine import full_precision
 from counterpoint.trajectory.coherence import Coherence
 from counterpoint.trajectory.derivatives import gradient
 from counterpoint.trajectory.parameters import Parameters, wide
@@ -98,10 +99,9 @@ def task_gradients(
         means = []
         for task, losses in own.items():
             rows = torch.stack([_flat(loss, block, task, connected) for loss in losses])
-            products[task] += _host(rows @ rows.T)
+            products[task] += _inner(rows)
             means.append(rows.mean(dim=0))
-        stacked = torch.stack(means)
-        gram += _host(stacked @ stacked.T)
+        gram += _inner(torch.stack(means))
     if missing := [task for task in tasks if task not in connected]:
         raise ValueError(
             f"the loss of task {missing[0]!r} does not depend on any of the parameters, expected one computed from "
@@ -141,6 +141,8 @@ def _flat(loss: Tensor, block: Sequence[Tensor], task: str, connected: set[str])
     return torch.cat(flat)
 
 
-def _host(products: Any) -> Array:
-    found: Array = products.to("cpu", torch.float64).numpy()
+def _inner(rows: Tensor) -> Array:
+    """Products of rows, [n, P] -> [n, n]: in the rows' precision, also where autocast is on."""
+    with full_precision(rows.device.type):
+        found: Array = (rows @ rows.T).to("cpu", torch.float64).numpy()
     return found

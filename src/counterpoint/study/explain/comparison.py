@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -57,7 +58,7 @@ class TaskComparison:
         baseline: Key of what it is compared with, usually ``"single"``.
         direction: Whether more or less of the metric is better.
         gap: Gap in the test metric at comparable training loss, ``None`` where the two cannot be compared.
-        loss_gap: The same of the test loss, by how much it is lower.
+        loss_gap: The same of the test loss, by how much it is lower; ``None`` where it cannot be compared.
         problem: Why there is no gap, in one line; empty where there is one.
         deficit: Training loss above that of the single task at equal steps.
         outcome: Test metric at the end of training against the single task's, positive is better.
@@ -89,10 +90,11 @@ def compare(results: ExplainResults, method: str, task: str, baseline: str = BAS
     gap, loss_gap, problem = None, None, ""
     try:
         gap = generalization_gap(ours, theirs, direction=direction)
-        losses = [_runs(results, name, task, "test_loss") for name in (baseline, method)]
-        loss_gap = generalization_gap(losses[0], losses[1], direction="minimize")
     except ValueError as error:
         problem = str(error)
+    with contextlib.suppress(ValueError):
+        losses = [_runs(results, name, task, "test_loss") for name in (baseline, method)]
+        loss_gap = generalization_gap(losses[0], losses[1], direction="minimize")
     sign = 1.0 if direction == "maximize" else -1.0
     ends = [sign * float(b.values[-1] - a.values[-1]) for a, b in zip(ours, theirs, strict=True)]
     along: dict[Place, dict[str, FactorCurves]] = {"loss": {}, "step": {}}
@@ -117,7 +119,13 @@ def compare(results: ExplainResults, method: str, task: str, baseline: str = BAS
 
 
 def _runs(results: ExplainResults, method: str, task: str, quantity: str) -> list[Trajectory]:
-    return [results.trajectory(method, task, seed, quantity) for seed in results.seeds]
+    runs = []
+    for seed in results.seeds:
+        try:
+            runs.append(results.trajectory(method, task, seed, quantity))
+        except ValueError as error:
+            raise ValueError(f"task {task!r}, {method!r}, seed {seed}: {error}") from None
+    return runs
 
 
 def _along(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Curvature is dear: looked at when these shares of the steps are done.
 CURVATURE_AT = (0.05, 0.2, 0.5, 1.0)
+MINIBATCHES = 4
 
 
 @dataclass(frozen=True)
@@ -82,15 +83,18 @@ def record(job: RecordingJob, on_epoch: Callable[[float], None]) -> Recording:
     """
     module = job.source.build(job.tasks, job.weighting, job.seed)
     splits = job.source.splits(job.tasks)
+    dear = curvature_steps(splits["train"], job.fit)
     callback = TrajectoryCallback(
         splits["train"].drawn(job.rows),
         splits["test"],
         rows=None,
+        schedule=Schedule(steps=dear),  # curvature is read off at training losses, which have to be known there
         budget=None,
         curvature=job.curvature,
-        curvature_schedule=Schedule(early=False, every_epochs=0, steps=curvature_steps(splits["train"], job.fit)),
+        curvature_schedule=Schedule(early=False, every_epochs=0, steps=dear),
         curvature_budget=None,
         curvature_rows=job.curvature_rows,
+        minibatches=MINIBATCHES,
     )
     settings = replace(job.fit, seed=job.seed, progress_bar=False)
     with one_thread():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import pandas as pd
 
 from counterpoint.balancing import FanOut, get_weighting
 from counterpoint.study.explain.findings import UNIFORM
-from counterpoint.study.explain.recording import RecordingJob, record
+from counterpoint.study.explain.recording import MINIBATCHES, RecordingJob, record
 from counterpoint.study.explain.results import POINTS, RUNS, ExplainResults
 from counterpoint.study.local import run_all
 from counterpoint.study.provenance import provenance
@@ -30,6 +31,16 @@ if TYPE_CHECKING:
     from counterpoint.training import FitSettings
 
 LABELS = {BASELINE: "Each task alone", UNIFORM: "Uniform", "mgda": "MGDA-UB", "dibs": "DiBS-MTL", "nash": "Nash-MTL"}
+
+
+def weighting_key(name: str) -> str:
+    """One key for all the ways in which a weighting's name may be written.
+
+    Example:
+        >>> weighting_key("IMTL-G"), weighting_key("Uniform")
+        ('imtlg', 'uniform')
+    """
+    return re.sub(r"[-_\s]", "", name.lower())
 
 
 class Watcher(Protocol):
@@ -82,12 +93,16 @@ class ExplainStudy:
             raise ValueError(f"workers is {self.workers}, expected at least 1")
         if len(self.source.tasks) < 2:
             raise ValueError(f"{self.source.name} has one task, expected at least 2: nothing could be shared")
-        for name in self.weightings:
-            if self.weightings.count(name) > 1:
-                raise ValueError(f"weighting {name!r} is given twice, expected each name once")
-            if name == BASELINE:
+        for name, rows in (("rows", self.rows), ("curvature_rows", self.curvature_rows)):
+            if rows < MINIBATCHES:
+                raise ValueError(f"{name} is {rows}, expected at least {MINIBATCHES}")
+        keys = [weighting_key(name) for name in self.weightings]
+        for name, key in zip(self.weightings, keys, strict=True):
+            if key == BASELINE:
                 raise ValueError(f"{name!r} is no weighting: each task alone is always trained")
             FanOut(get_weighting(name), self.source.tasks)  # refuses what makes no sense at feature level
+            if keys.count(key) > 1:
+                raise ValueError(f"weighting {key!r} is given twice, expected each name once")
         check_writable(self.out)
 
     @property
@@ -98,7 +113,7 @@ class ExplainStudy:
     @property
     def methods(self) -> tuple[str, ...]:
         """The ways of sharing, the plain sum first."""
-        return (UNIFORM, *(name for name in self.weightings if name != UNIFORM))
+        return (UNIFORM, *(key for name in self.weightings if (key := weighting_key(name)) != UNIFORM))
 
     @property
     def jobs(self) -> list[RecordingJob]:
@@ -156,6 +171,7 @@ class ExplainStudy:
     ) -> dict[str, Any]:
         tasks = [self.source.task(name) for name in self.source.tasks]
         curvature = self.curvature
+        names = {weighting_key(name): name for name in self.weightings}
         return {
             "title": "Did sharing help, and what went along with it?",
             "question": (
@@ -163,7 +179,7 @@ class ExplainStudy:
                 "training loss (did what was learned generalize better?) and at the same step (was it learned more "
                 "slowly?), and with what is thought to explain it."
             ),
-            "methods": {key: LABELS.get(key, key) for key in (BASELINE, *self.methods)},
+            "methods": {key: LABELS.get(key, names.get(key, key)) for key in (BASELINE, *self.methods)},
             "tasks": {task.name: {"metric": task.metric_name, "direction": task.direction} for task in tasks},
             "warnings": sorted({line for recording in recordings for line in recording.warnings}),
             "data": self.source.about(),
@@ -175,7 +191,7 @@ class ExplainStudy:
                 "learning rate": self.source.lr,
                 "seeds": self.seeds,
                 "losses looked at on": f"{self.rows} training rows, all test rows",
-                "gradients looked at on": "64 training rows in 4 minibatches",
+                "gradients looked at on": f"64 training rows in {MINIBATCHES} minibatches",
                 "curvature": (
                     "not looked at"
                     if curvature is None
