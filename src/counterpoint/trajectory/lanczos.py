@@ -61,9 +61,14 @@ class Lanczos:
             return np.zeros(k), np.eye(self._n, k), True
         shift = 0.0 if self._magnitude else _SHIFT * float(np.linalg.norm(first))
 
+        known: list[Array] = [first]  # ARPACK's first product is that of the starting vector
+
         def shifted(vector: Array) -> Array:
-            known = np.allclose(vector, start, rtol=1e-12, atol=0.0)
-            return (first if known else self._multiply(vector)) + shift * vector
+            if known:
+                product = known.pop()
+                if np.allclose(vector, start, rtol=1e-12, atol=0.0):
+                    return product + shift * vector
+            return self._multiply(vector) + shift * vector
 
         values, vectors, converged = self._arpack(shifted, k, start, self._tolerance)
         while k > 1 and converged:
