@@ -15,6 +15,7 @@ import pytest
 
 from counterpoint import Affinity, cli
 from counterpoint.data import DigitPairs, DigitQuestions
+from counterpoint.study.explain.results import ExplainResults
 from counterpoint.study.group_results import GroupResults
 from counterpoint.study.results import Results
 from counterpoint.study.source import SOURCES
@@ -52,6 +53,13 @@ def run(*arguments, **options):
         (["group", "--data=digits", "--weighting=mgad"], "unknown weighting 'mgad'"),
         (["group", "--data=digits", "--every=0"], "every=0, expected a positive integer"),
         (["group", "--data=digits", "--compare=hoa,cs,hoa"], "competitor 'hoa' is given twice"),
+        (["explain", "--data=yeast", "--seeds=1"], "seeds is 1, expected at least 2: intervals are over seeds"),
+        (["explain", "--data=yeast", "--weightings=mgad"], "unknown weighting 'mgad'"),
+        (["explain", "--data=yeast", "--weightings=mgda,Mgda"], "weighting 'mgda' is given twice"),
+        (["explain", "--data=yeast", "--weightings=single"], "'single' is no weighting"),
+        (["explain", "--data=yeast", "--epochs=0"], "epochs is 0, expected at least 1"),
+        (["explain", "--data=yeast", "--workers=0"], "workers is 0, expected at least 1"),
+        (["explain", "--data=yeast", "--out=/dev/null/x"], "cannot write to out folder '/dev/null/x'"),
     ],
 )
 def test_what_the_user_can_mend_gets_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
@@ -74,7 +82,10 @@ def test_the_line_is_all_that_a_terminal_shows(arguments, tmp_path):
     assert not done.stdout
 
 
-@pytest.mark.parametrize("arguments", [["demo", "--seeds", "two"], ["demo", "--speed", "9"], ["dmo"], []])
+@pytest.mark.parametrize(
+    "arguments",
+    [["demo", "--seeds", "two"], ["demo", "--speed", "9"], ["dmo"], [], ["explain", "--data=iris"]],
+)
 def test_what_cannot_be_parsed_gets_exit_code_2_and_no_traceback(arguments, tmp_path):
     done = run(*arguments, cwd=tmp_path)
     assert done.returncode == 2
@@ -159,10 +170,50 @@ def test_group_ends_in_a_decision_and_a_report(tmp_path, capsys, monkeypatch):
     assert (out / "report.html").stat().st_size > 1_000_000
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_ctrl_c_ends_everything_with_one_line(workers, tmp_path):
-    command = [sys.executable, "-c", "from counterpoint.cli import main; main()", "demo"]
-    options = ["--epochs=500", "--train_rows=512", "--seeds=1", f"--workers={workers}", f"--out={tmp_path}"]
+def test_explain_ends_in_a_verdict_and_a_report(tmp_path, capsys, monkeypatch):
+    few = DigitQuestions(DigitPairs(train_rows=128, validation_rows=32, test_rows=64))
+    monkeypatch.setitem(SOURCES, "digits", replace(SOURCES["digits"], data=few, tasks=("left", "left-even")))
+    out = tmp_path / "explain [1]"  # as no markup
+    options = ["--weightings=", "--seeds=2", "--curvature=false", "--epochs=2", "--workers=1"]
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["explain", "--data=digits", *options, f"--out={out}"])
+    assert caught.value.code == 0
+    printed = capsys.readouterr().out
+    assert f"6 trainings, 1 side by side, into {out}" in printed
+    for words in ("Uniform: all together", "left-even", "training loss", "Report: "):
+        assert words in printed
+    assert "left out" not in printed
+    results = ExplainResults.load(out)
+    assert set(results.points["quantity"]) >= {"train_loss", "test_loss", "test_metric", "cosine", "coherence"}
+    assert results.about["command"].startswith("counterpoint explain --data=digits --weightings= ")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    (out / "report.html").unlink()
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["report", str(out)])
+    assert caught.value.code == 0
+    assert (out / "report.html").stat().st_size == len(page.encode())
+
+
+def test_a_report_of_one_seed_is_refused_in_one_line(tmp_path, capsys, fabricate_trajectories):
+    fabricate_trajectories(seeds=1).save(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["report", str(tmp_path)])
+    assert caught.value.code == 2
+    errors = capsys.readouterr().err
+    assert errors == "counterpoint: 1 seed gives no interval, expected at least 2 seeds: run more of them\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["demo", "--train_rows=512", "--seeds=1", "--workers=1"],
+        ["demo", "--train_rows=512", "--seeds=1", "--workers=2"],
+        ["explain", "--data=yeast", "--workers=1"],  # in a look, as likely as not
+    ],
+)
+def test_ctrl_c_ends_everything_with_one_line(arguments, tmp_path):
+    command = [sys.executable, "-c", "from counterpoint.cli import main; main()"]
+    options = [*arguments, "--epochs=500", f"--out={tmp_path}"]
     with subprocess.Popen(
         [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
