@@ -111,6 +111,17 @@ def test_scaling_the_loss_scales_them_and_all_are_found(n, seed, factor):
     assert found.gradient_evaluations == 1 + 2 * n
 
 
+@pytest.mark.parametrize("factor", [1e-30, 1e-18, 1e18, 1e30])
+@pytest.mark.parametrize("k", [1, 5])
+def test_tiny_and_huge_losses_are_as_accurate(factor, k):
+    """ARPACK takes eigenvalues below 1e-11 for zero."""
+    spectrum = np.linspace(0, 1, 200) ** 3
+    w, loss = quadratic(spectrum.tolist())
+    found = top_eigenvalues(lambda: factor * loss(), w, k)
+    assert found.converged
+    np.testing.assert_allclose(found.values / factor, spectrum[::-1][:k], rtol=1e-8)
+
+
 def test_piecewise_linear_losses_have_none():
     w = nn.Parameter(torch.randn(50, dtype=torch.float64))
     for loss in (lambda: w[1:].abs().sum() + 1, lambda: 3 * w[1] + w[2], lambda: torch.relu(w).sum() + w[0]):

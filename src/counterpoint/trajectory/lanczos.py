@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     Pairs = tuple[Array, Array, bool]  # values [k], vectors [n, k], whether they converged
 
 # ARPACK's accuracy is relative to the eigenvalue: one of 0 never converges, and others are returned in its place. The
-# top one is at least v'Hv >= -|Hv|: shifted by three times that, it is far enough from 0.
+# top one is at least v'Hv >= -|Hv|: shifted by three times that, it is far enough from 0. What is below 1e-11 ARPACK
+# takes for 0: the operator is scaled to a size near 1.
 _SHIFT = 3.0
 # Vectors of a Krylov space unless more eigenvalues are wanted; ARPACK's default.
 _BASIS = 20
@@ -59,6 +60,8 @@ class Lanczos:
         first = self._multiply(start)
         if not first.any():  # then the operator is zero, for almost every start; ARPACK calls that an error
             return np.zeros(k), np.eye(self._n, k), True
+        scale = float(np.abs(first).max())
+        first = first / scale
         shift = 0.0 if self._magnitude else _SHIFT * float(np.linalg.norm(first))
 
         known: list[Array] = [first]  # ARPACK's first product is that of the starting vector
@@ -68,7 +71,7 @@ class Lanczos:
                 product = known.pop()
                 if np.allclose(vector, start, rtol=1e-12, atol=0.0):
                     return product + shift * vector
-            return self._multiply(vector) + shift * vector
+            return self._multiply(vector) / scale + shift * vector
 
         values, vectors, converged = self._arpack(shifted, k, start, self._tolerance)
         while k > 1 and converged:
@@ -85,7 +88,7 @@ class Lanczos:
                 break
             value, vector, converged = self._arpack(rest, 1, vector[:, 0], self._tolerance)
             values[worst], vectors[:, worst] = value[0], vector[:, 0]
-        return values - shift, vectors, converged
+        return (values - shift) * scale, vectors, converged
 
     def _size(self, values: Array) -> Array:
         return np.abs(values) if self._magnitude else values
