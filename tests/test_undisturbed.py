@@ -197,6 +197,26 @@ def test_buffers_that_are_replaced_come_back(make_problem, snapshot):
     assert problem.encoder[-1].calls is buffer
 
 
+@pytest.mark.parametrize("buffer", [torch.ones(1).expand(3), torch.ones(2, 1).expand(2, 3), torch.eye(3).to_sparse()])
+def test_buffers_in_any_layout(make_problem, buffer):
+    class Drifting(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("scale", buffer)
+
+        def forward(self, x):
+            (self.scale if self.scale.is_sparse else self.scale[..., :1]).mul_(2)
+            return x
+
+    problem = make_problem()
+    problem.encoder.append(Drifting())
+    losses, scale = problem.losses(), problem.encoder[-1].scale
+    before = scale.to_dense().clone()
+    step(problem, torch.optim.SGD(problem.parameters(), lr=LR), losses=losses)
+    assert problem.encoder[-1].scale is scale
+    assert torch.equal(scale.to_dense(), before)
+
+
 def test_parameters_with_nan_are_not_taken_for_changed(make_problem):
     problem = make_problem()
     problem.heads["c"].weight.data[0, 0] = torch.nan

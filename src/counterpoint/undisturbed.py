@@ -41,13 +41,13 @@ class _Kept:
     def put_back(self) -> None:
         if self.tensor.data_ptr() != self.storage.data_ptr() or self.tensor.shape != self.storage.shape:
             self.tensor.data = self.storage
-        self.storage.copy_(self.value)
+        _write(self.storage, self.value)
         if self.tensor.requires_grad != self.requires_grad:
             self.tensor.requires_grad_(self.requires_grad)
         if self.tensor.grad is not self.grad:
             self.tensor.grad = self.grad
         if self.grad is not None and self.grad_value is not None:
-            self.grad.data.copy_(self.grad_value)
+            _write(self.grad, self.grad_value)
 
 
 @dataclass
@@ -70,7 +70,7 @@ class _State:
         own.clear()
         own.update(self.buffers)
         for name, value in self.values.items():
-            own[name].data.copy_(value)  # type: ignore[union-attr]
+            _write(own[name], value)  # type: ignore[arg-type]
         self.module.training = self.training
 
 
@@ -267,6 +267,15 @@ class Undisturbed:
                 if own is parameter:
                     return f"the parameter {name!r} {list(parameter.shape)} of a {type(state.module).__name__}"
         return f"a parameter of shape {list(parameter.shape)}"
+
+
+def _write(tensor: Tensor, value: Tensor) -> None:
+    """Past the version counter; once where elements share memory (an expanded buffer)."""
+    if tensor.layout is not torch.strided:
+        tensor.data = value.clone()
+        return
+    once = tuple(slice(1) if stride == 0 else slice(None) for stride in tensor.stride())
+    tensor.data[once].copy_(value[once])
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
