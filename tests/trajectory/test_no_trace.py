@@ -185,6 +185,13 @@ def test_under_no_grad_and_inference_mode(make_problem, snapshot):
     assert before == snapshot(problem, None)
 
 
+@pytest.mark.parametrize("measure", MEASURES)
+def test_every_measure_under_inference_mode(make_problem, measure):
+    problem = make_problem(fan=FanOut(MGDA(), ["a", "b", "c"]))
+    with torch.inference_mode():
+        MEASURES[measure](problem)
+
+
 def test_under_autocast(make_problem, snapshot):
     problem = make_problem().float()
     problem.x = problem.x.float()

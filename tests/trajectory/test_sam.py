@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from counterpoint import Probe, sam_sharpness
+from counterpoint import Probe, gradient_coherence, sam_sharpness
 
 
 @given(st.lists(st.floats(-3, 3), min_size=2, max_size=5), st.floats(0.001, 1.0), st.floats(0.1, 10.0))
@@ -26,6 +26,12 @@ def test_on_a_quadratic(point, rho, factor):
 def test_zero_where_the_gradient_is():
     w = nn.Parameter(torch.zeros(3))
     assert sam_sharpness(lambda: -w.square().sum(), w) == 0.0
+
+
+def test_gradients_near_the_smallest_number():
+    w = nn.Parameter(torch.zeros(3))
+    assert sam_sharpness(lambda: 1e-41 * w.sum(), w) == pytest.approx(0.05 * 3**0.5 * 1e-41, rel=1e-2)
+    assert gradient_coherence([lambda: 1e-41 * w.sum()] * 2, w).cosine == pytest.approx(1.0, rel=1e-2)
 
 
 def test_of_a_network_in_some_parameters_by_hand_and_in_chunks(network):

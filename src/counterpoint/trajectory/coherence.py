@@ -80,9 +80,9 @@ def gradient_coherence(losses: Iterable[Loss] | Probe, params: Given, *, minibat
     parameters = Parameters(params)
     several = _minibatches(losses, minibatches)
     count = len(several)
-    mean, directions = parameters.zeros(), parameters.zeros()
     squares, directed = 0.0, 0
     with Evaluation(parameters, 1) as evaluation:
+        mean, directions = parameters.zeros(), parameters.zeros()
         if isinstance(losses, Probe):  # a look at its memory is enough for all parts
             rows = rows_at_once(losses, evaluation)
             several = [part.at_most(rows) for part in losses.split(count)]
@@ -96,9 +96,9 @@ def gradient_coherence(losses: Iterable[Loss] | Probe, params: Given, *, minibat
             if square > 0.0:
                 directed += 1
                 add(directions, gradient, 1 / math.sqrt(square))
-    square = dot(mean, mean)
+        square, aligned = dot(mean, mean), dot(directions, directions)
     pairs = directed * (directed - 1)
-    cosine = (dot(directions, directions) - directed) / pairs if pairs else math.nan
+    cosine = (aligned - directed) / pairs if pairs else math.nan
     return Coherence(
         ratio=min(1.0, square / squares) if squares else math.nan,
         cosine=min(1.0, max(-1.0, cosine)) if pairs else math.nan,

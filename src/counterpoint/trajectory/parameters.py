@@ -67,8 +67,10 @@ def wide(dtype: torch.dtype) -> torch.dtype:
 def add(vector: Vector, parts: Sequence[Tensor | None], factor: float = 1.0) -> None:
     """Adds to a vector in place; ``None`` is zero."""
     for own, part in zip(vector, parts, strict=True):
-        if part is not None:
+        if part is not None and factor <= torch.finfo(own.dtype).max:
             own.add_(part.detach().to(own.dtype), alpha=factor)
+        elif part is not None:  # of numbers near the smallest
+            own.add_((part.detach().double() * factor).to(own.dtype))
 
 
 def dot(a: Vector, b: Vector) -> float:
@@ -109,6 +111,11 @@ def _check_apart(tensors: list[Tensor]) -> None:
     spans = []
     for tensor in tensors:
         if tensor.numel():
+            if any(size > 1 and not stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)):
+                raise ValueError(
+                    f"a parameter of shape {list(tensor.shape)} holds a number more than once, expected each once: "
+                    "clone what is expanded"
+                )
             last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
             start = tensor.data_ptr()
             spans.append((str(tensor.device), start, start + (last + 1) * tensor.element_size(), list(tensor.shape)))
