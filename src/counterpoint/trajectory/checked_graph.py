@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Node = Any  # torch.autograd.graph.Node; nodes written in C++ are no instances of it
 
+# Whose second derivatives torch gets wrong without a word: it takes the norms for constants.
+_WRONG = "WeightNormInterfaceBackward0"
 # Every function that it decorates runs this code.
 _ONCE = once_differentiable(lambda _: None).__code__
 
@@ -26,14 +28,19 @@ def check_graph(output: Tensor, leaves: Iterable[Tensor], order: Order, blame: s
 
     Raises:
         ValueError: if one is a FanOut that balances (a graph made before the measure, or a ``forward`` called past its
-            hooks), or, for second derivatives, a function marked as once differentiable: where the gradient that it
-            receives is constant, autograd takes its own for constant, too.
+            hooks), or, for second derivatives, weight_norm, or a function marked as once differentiable: where the
+            gradient that it receives is constant, autograd takes its own for constant, too.
     """
     for node in _between(output, leaves):
         if isinstance(getattr(node, "fan", None), FanOut) and hasattr(node, "features"):
             raise ValueError(
                 f"{blame} went through a FanOut in train mode, expected a closure that computes it anew (measures then "
                 "let the FanOut hand features on), or a FanOut in eval mode"
+            )
+        if order > 1 and node.name() == _WRONG:
+            raise ValueError(
+                f"{blame} cannot be differentiated twice, expected a weight_norm with dim=None, or one written out "
+                "(g * v / v.norm()): torch's own with dim has wrong second derivatives"
             )
         backward = getattr(getattr(node, "_forward_cls", None), "backward", None)
         if order > 1 and getattr(backward, "__code__", None) is _ONCE:

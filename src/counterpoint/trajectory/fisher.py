@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -89,6 +90,8 @@ def fisher_trace(
         raise TypeError(f"outputs is a {type(outputs).__name__}, expected a closure or Probe that returns a tensor")
     if likelihood not in LIKELIHOODS:
         raise ValueError(f"likelihood is {likelihood!r}, expected one of {list(LIKELIHOODS)}")
+    if not isinstance(targets, (Tensor, NoneType)):
+        raise TypeError(f"targets are a {type(targets).__name__}, expected a tensor")
     if draws < 2:
         raise ValueError(f"draws is {draws}, expected at least 2: the standard error is their spread")
     if group is not None and group < 1:
@@ -169,6 +172,8 @@ def _forward(outputs: Callable[[], Any], evaluation: Evaluation, group: int | No
 
 
 def _checked(found: Tensor) -> Tensor:
+    if not found.numel():
+        raise ValueError(f"outputs have shape {list(found.shape)}, expected at least one number")
     if not bool(torch.isfinite(found.detach()).all()):
         raise ValueError("outputs hold NaN or infinity, expected finite numbers")
     return found

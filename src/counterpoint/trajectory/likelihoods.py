@@ -81,8 +81,10 @@ class Gaussian:
         self.variance = variance
 
     def check(self, outputs: Tensor, targets: Tensor | None) -> None:
-        """Raises ValueError for another shape."""
+        """Raises ValueError for another shape, or what is not finite."""
         _same_shape(outputs, targets)
+        if targets is not None and not bool(torch.isfinite(targets).all()):
+            raise ValueError("targets hold NaN or infinity, expected finite numbers")
 
     def score(self, outputs: Tensor, targets: Tensor | None, generator: torch.Generator) -> Tensor:
         """The deviation over the variance."""
