@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from counterpoint.data import Split
-from counterpoint.training import Curvature, TrajectoryCallback
+from counterpoint.training import Curvature, MultiTaskModule, TrajectoryCallback
 from counterpoint.training.probing import Probing
 
 from .recorded_trainings import (
@@ -203,6 +203,20 @@ def test_a_chunk_that_lacks_a_task_is_not_taken_for_loss_zero():
     first = module.losses((batch[0][:8], {task: y[:8] for task, y in batch[1].items()}))
     assert found["a"] == pytest.approx(module.losses(batch)["a"].item(), rel=1e-5)
     assert found["b"] == pytest.approx(first["b"].item(), rel=1e-5)
+
+
+def test_a_subclass_with_other_losses_is_asked_for_them():
+    class Doubled(MultiTaskModule):
+        def losses_of(self, batch):
+            return {task: 2 * loss for task, loss in super().losses_of(batch).items()}
+
+    found = []
+    for kind in (MultiTaskModule, Doubled):
+        callback = TrajectoryCallback(TRAIN, TEST, budget=None, gradients=False)
+        fit(make_module(kind=kind), callback, data=batches(1))
+        found.append(values_at(callback, 0))
+    for name, factor in (("train_loss", 2), ("test_loss", 2), ("test_metric", 1)):
+        assert found[1][name, "b"] == pytest.approx(factor * found[0][name, "b"])
 
 
 def test_losses_of_the_user_take_the_place_of_the_modules_own():
