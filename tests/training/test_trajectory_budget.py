@@ -80,6 +80,14 @@ def test_a_training_that_stops_early_keeps_to_about_its_share(clock):
     assert callback.share < 0.2  # all looks: 0.43
 
 
+def test_a_look_that_is_refused_and_then_taken_for_the_last_counts_as_taken(clock):
+    callback = clock.record(0.1, steps=tuple(range(1, 2000)))
+    fit(make_module(), callback, clock, StopAt(60), data=batches(5), max_epochs=400)
+    assert steps_of(callback)[-1] == 60
+    assert callback.probes.taken == len(steps_of(callback))
+    assert callback.probes.taken + callback.probes.thinned == 60
+
+
 def test_the_budget_of_a_resumed_training_is_that_of_the_whole(clock, tmp_path):
     first, again = clock.record(0.1), clock.record(0.1)
     trainer = fit(make_module(), first, clock, data=batches(5), max_epochs=20)

@@ -262,13 +262,12 @@ class TrajectoryCallback(lightning.Callback):
         # A step may end an epoch, and the training, too; what was refused is asked once more when nothing is left.
         if looks.at == step or (looks.asked == step and not last) or trainer.global_rank != 0:
             return
+        if looks.asked == step:
+            looks.budget.thinned -= 1  # the answer from now counts
+        looks.asked = step
         left = 1 if last else looks.left(step, self._clock)
         projected = self.training_seconds if self._clock.length is None else self._clock.projected
-        allowed = looks.budget.allows(left=left, projected=projected)
-        if not allowed and looks.asked == step:
-            looks.budget.thinned -= 1  # counted before
-        looks.asked = step
-        if not allowed:
+        if not looks.budget.allows(left=left, projected=projected):
             return
         looks.at = step
         if module.device.type == "cuda":
@@ -285,7 +284,7 @@ class TrajectoryCallback(lightning.Callback):
 
     def _complain(self, error: Exception) -> None:
         line = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        reason = re.sub(r"\d+", "", line)  # the same with other numbers, such as bytes of memory
+        reason = re.sub(r"(?<![\w-])\d+", "", line)  # the same with other numbers, such as bytes; task-1 is a name
         if reason not in self._complained:
             self._complained[reason] = line
             _logger.warning("a look at the trajectory was left out, the training goes on: %s", line)
