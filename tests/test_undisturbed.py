@@ -217,6 +217,15 @@ def test_buffers_in_any_layout(make_problem, buffer):
     assert torch.equal(scale.to_dense(), before)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_scripted_modules(make_problem, snapshot):
+    problem = make_problem(norm=True)
+    problem.encoder = torch.jit.script(problem.encoder)
+    losses, before = problem.losses(), snapshot(problem, None)
+    step(problem, torch.optim.SGD(problem.parameters(), lr=LR), losses=losses)
+    assert before == snapshot(problem, None)
+
+
 def test_parameters_with_nan_are_not_taken_for_changed(make_problem):
     problem = make_problem()
     problem.heads["c"].weight.data[0, 0] = torch.nan

@@ -52,7 +52,7 @@ class _Kept:
 
 @dataclass
 class _State:
-    """A module's own buffers and mode."""
+    """A module's own buffers and mode. Those of a scripted module cannot be replaced, and need not be."""
 
     module: nn.Module
     buffers: dict[str, Tensor | None]
@@ -67,10 +67,11 @@ class _State:
 
     def put_back(self) -> None:
         own = self.module._buffers  # noqa: SLF001
-        own.clear()
-        own.update(self.buffers)
+        if {name: id(buffer) for name, buffer in own.items()} != {n: id(b) for n, b in self.buffers.items()}:
+            own.clear()
+            own.update(self.buffers)
         for name, value in self.values.items():
-            _write(own[name], value)  # type: ignore[arg-type]
+            _write(self.buffers[name], value)  # type: ignore[arg-type]
         self.module.training = self.training
 
 
@@ -129,8 +130,9 @@ class Recomputed:
 
 
 def _parts(module: nn.Module) -> Iterable[nn.Module]:
-    """The module; of a compiled one all, since its parts are not called one by one."""
-    return module.modules() if hasattr(module, "_orig_mod") else (module,)
+    """The module; of a compiled or scripted one all, since its parts are not called one by one."""
+    whole = hasattr(module, "_orig_mod") or isinstance(module, torch.jit.ScriptModule)
+    return module.modules() if whole else (module,)
 
 
 class Undisturbed:
