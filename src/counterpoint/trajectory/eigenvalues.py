@@ -82,8 +82,9 @@ def top_eigenvalues(
         params: A module, parameters, or one parameter: those that require gradients. H is the block of these alone.
         k: How many, at most the number of parameters.
         which: The algebraically ``"largest"``, or those largest in ``"magnitude"``; both descend algebraically.
-        tolerance: Relative accuracy at which Lanczos stops; by default 1e-9 for fp64 parameters, 1e-3 for fp32, 1e-2
-            below.
+        tolerance: Accuracy at which Lanczos stops, relative to the eigenvalue or, where that is larger, to the typical
+            size of H (an eigenvalue far smaller than others below zero has fewer digits); by default 1e-9 for fp64
+            parameters, 1e-3 for fp32, 1e-2 below.
         max_products: About so many products at most. What was not found by then is estimated from one more Krylov
             space, ``converged`` is false, and the residuals tell how good the values are.
         seed: Of the starting vector.

@@ -46,7 +46,9 @@ def rank_correlation(x: Array, y: Array, *, draws: int = DRAWS, seed: int = 0) -
 
     Values of the same task in several seeds are no independent observations, nor are those of several tasks in the same
     seed. So tasks and seeds are drawn with replacement, each for itself (the pigeonhole bootstrap of Owen, Annals of
-    Applied Statistics 2007, which is conservative), and the 2.5 and 97.5 percentiles are taken.
+    Applied Statistics 2007), and the 2.5 and 97.5 percentiles are taken. That is conservative where seeds differ as
+    much as tasks. Where tasks differ far more and are few, of unrelated quantities up to one interval in ten excludes
+    zero (simulated: 11 % of 3 tasks and 2 seeds, 9 % of 5 and 3, 5 % of 8 and 3).
 
     Args:
         x: [T, S]; tasks with a NaN in either are left out.
