@@ -83,26 +83,24 @@ def compare(results: ExplainResults, method: str, task: str, baseline: str = BAS
     """Compares a task's runs under a way of sharing with those of a baseline, paired by seed.
 
     Raises:
-        ValueError: if the runs have recorded no training loss, or no test metric, at the same step.
+        ValueError: if a run has recorded too little to be a trajectory at all.
     """
     direction: Direction = "minimize" if results.tasks[task]["direction"] == "minimize" else "maximize"
-    methods = (baseline, method)
+    ours, theirs = (_runs(results, name, task, "test_metric") for name in (baseline, method))
     gap, loss_gap, problem = None, None, ""
     try:
-        ours, theirs = (_runs(results, name, task, "test_metric") for name in methods)
         gap = generalization_gap(ours, theirs, direction=direction)
     except ValueError as error:
         problem = str(error)
     with contextlib.suppress(ValueError):
-        ours, theirs = (_runs(results, name, task, "test_loss") for name in methods)
-        loss_gap = generalization_gap(ours, theirs, direction="minimize")
-    steps, metrics = _at_equal_steps(results, methods, task, "test_metric")
-    ends = PairedCurves(single=metrics[0], multi=metrics[1], sign=1.0 if direction == "maximize" else -1.0).last
-    steps, losses = _at_equal_steps(results, methods, task, "train_loss")
+        losses = [_runs(results, name, task, "test_loss") for name in (baseline, method)]
+        loss_gap = generalization_gap(losses[0], losses[1], direction="minimize")
+    sign = 1.0 if direction == "maximize" else -1.0
+    ends = [sign * float(b.values[-1] - a.values[-1]) for a, b in zip(ours, theirs, strict=True)]
     along: dict[Place, dict[str, FactorCurves]] = {"loss": {}, "step": {}}
     for factor in FACTORS.values():
         for place, found in along.items():
-            curves = _along(results, task, methods, factor, place)
+            curves = _along(results, task, (baseline, method), factor, place)
             if curves is not None:
                 found[factor.key] = curves
     return TaskComparison(
@@ -113,8 +111,8 @@ def compare(results: ExplainResults, method: str, task: str, baseline: str = BAS
         gap=gap,
         loss_gap=loss_gap,
         problem=problem,
-        deficit=AtEqualSteps(single=losses[0], multi=losses[1], steps=steps),
-        outcome=ends,
+        deficit=optimization_deficit(ours, theirs),
+        outcome=Estimate.of(ends),
         at_loss=along["loss"],
         at_step=along["step"],
     )
@@ -128,23 +126,6 @@ def _runs(results: ExplainResults, method: str, task: str, quantity: str) -> lis
         except ValueError as error:
             raise ValueError(f"task {task!r}, {method!r}, seed {seed}: {error}") from None
     return runs
-
-
-def _at_equal_steps(
-    results: ExplainResults, methods: tuple[str, str], task: str, quantity: str
-) -> tuple[Array, tuple[Array, Array]]:
-    """Steps that all runs have, [n], and values there, [S, n] of each method: also of runs that are no trajectory."""
-    found: list[list[dict[float, float]]] = []
-    for method in methods:
-        series = [results.series(method, task, seed, quantity) for seed in results.seeds]
-        found.append([{s: v for s, v in zip(*run, strict=True) if np.isfinite(v)} for run in series])
-    steps = sorted(set.intersection(*(set(run) for runs in found for run in runs)))
-    if not steps:
-        raise ValueError(
-            f"task {task!r}: the runs of {methods[0]!r} and {methods[1]!r} share no step with {quantity!r}"
-        )
-    single, multi = (np.array([[run[step] for step in steps] for run in runs]) for runs in found)
-    return np.array(steps), (single, multi)
 
 
 def _along(
