@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import shutil
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from counterpoint.study.digit_pairs import LEARNING_RATE, Job, Outcome, describe
 from counterpoint.study.local import run_all
 from counterpoint.study.plan import Run, plan
 from counterpoint.study.provenance import provenance
-from counterpoint.study.results import Results, check_writable
+from counterpoint.study.results import Results, check_writable, start_over
 from counterpoint.training import FitSettings
 
 if TYPE_CHECKING:
@@ -94,9 +93,7 @@ class Demo:
             )
             for run in self.runs
         ]
-        (self.out / "study.json").unlink(missing_ok=True)  # until this study is done there are no results here
-        for job in jobs:  # what else lies there is not ours
-            shutil.rmtree(job.folder, ignore_errors=True)
+        start_over(self.out, [job.folder for job in jobs])
         outcomes = run_all(jobs, train, self.workers, on_progress, on_done)
         first_seed = [outcome for run, outcome in zip(self.runs, outcomes, strict=True) if run.seed == 0]
         results = Results(

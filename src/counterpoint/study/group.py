@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import shutil
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +22,7 @@ from counterpoint.study.local import run_all
 from counterpoint.study.network_job import MeterSettings, NetworkJob, TrainedNetwork, affinity_callback, train_network
 from counterpoint.study.proposals import GroupingRules
 from counterpoint.study.provenance import provenance
-from counterpoint.study.results import check_writable
+from counterpoint.study.results import check_writable, start_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -153,9 +152,7 @@ class GroupStudy:
             watcher: Is told how things are going.
         """
         started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
-        (self.out / "study.json").unlink(missing_ok=True)  # until this study is done there are no results here
-        for folder in (self.out / "runs").glob("*-tasks-????????????-seed*"):  # what else is there is not ours
-            shutil.rmtree(folder, ignore_errors=True)
+        start_over(self.out, (self.out / "runs").glob("*-tasks-????????????-seed*"))
         everyone = self.source.tasks
         first = {(tasks, seed) for tasks in self._first_sets for seed in range(self.seeds)}
         title = "Joint training with the meter on, single tasks, and what the comparison needs"

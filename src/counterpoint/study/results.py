@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 SCHEMA_VERSION = 1
 
@@ -115,6 +116,18 @@ def save_study(folder: str | Path, tables: Mapping[str, pd.DataFrame], about: Ma
         write_atomically(folder / "study.json", lambda p: p.write_text(text, encoding="utf-8"))
     except OSError as error:
         raise ResultsError(f"cannot write results to '{folder}': {error.strerror}; choose another folder") from None
+
+
+def start_over(folder: str | Path, runs: Iterable[Path]) -> None:
+    """Removes an earlier study's facts, so that there are no results until this one is done, and its runs.
+
+    Args:
+        folder: The study's folder.
+        runs: Folders of runs to remove. What else lies there belongs to somebody else.
+    """
+    (Path(folder) / "study.json").unlink(missing_ok=True)
+    for run in runs:
+        shutil.rmtree(run, ignore_errors=True)
 
 
 def write_atomically(target: Path, write: Callable[[Path], object]) -> None:

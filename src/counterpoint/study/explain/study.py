@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
-import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from counterpoint.study.explain.recording import MINIBATCHES, RecordingJob, reco
 from counterpoint.study.explain.results import POINTS, RUNS, ExplainResults
 from counterpoint.study.local import run_all
 from counterpoint.study.provenance import provenance
-from counterpoint.study.results import check_writable
+from counterpoint.study.results import check_writable, start_over
 from counterpoint.study.summary import BASELINE
 from counterpoint.training import Curvature
 
@@ -145,9 +144,7 @@ class ExplainStudy:
             watcher: Is told how things are going.
         """
         started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
-        (self.out / "study.json").unlink(missing_ok=True)  # until this study is done there are no results here
-        for folder in (self.out / "runs").glob("explain-*-seed*"):  # what else is there is not ours
-            shutil.rmtree(folder, ignore_errors=True)
+        start_over(self.out, (self.out / "runs").glob("explain-*-seed*"))
         jobs = self.jobs
         watcher.stage("Each task alone, and all together", [job.title for job in jobs])
         recordings = run_all(
