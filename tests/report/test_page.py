@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
@@ -14,22 +16,32 @@ from counterpoint.report import ReportError, render, write_report
 from counterpoint.study.results import Results
 from counterpoint.study.summary import delta_m, task_delta
 
-from . import parsed_page
-
 HOSTILE = ("<script>alert(1)</script>", 'a<b>&"c"')
 
 
-class Page(parsed_page.Page):
-    """With its scripts and styles."""
+class Page(HTMLParser):
+    """A parsed page: text outside scripts, tags with attributes, and the JSON of its figures."""
 
     def __init__(self, text):
-        self.code = []
-        super().__init__(text)
+        super().__init__()
+        self.tags, self.figures, self.code, self.words, self._in = [], [], [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.append((tag, attrs))
+        self._in = "json" if attrs.get("type") == "application/json" else tag
+
+    def handle_endtag(self, _):
+        self._in = ""
 
     def handle_data(self, data):
-        if self._in in ("script", "style"):
+        if self._in == "json":
+            self.figures.append(json.loads(data))
+        elif self._in in ("script", "style"):
             self.code.append(data)
-        super().handle_data(data)
+        else:
+            self.words.append(data)
 
     @property
     def text(self):
