@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from counterpoint.estimate import Estimate
 from counterpoint.report import explain_verdict
+from counterpoint.report.curves import Curve
 from counterpoint.report.explain_associations import associations_sentences, conflict_sentence
+from counterpoint.report.explain_curves import as_ratio
 from counterpoint.report.explain_factor_words import factor_sentence
 from counterpoint.report.explain_sentences import deficit_sentence, gap_sentence
 from counterpoint.report.explain_units import PLAIN, POINTS, amount, change, common_metric, metric_unit, ratio, side
@@ -320,3 +322,10 @@ def test_studies_without_a_difference_claim_one_only_where_an_interval_happens_t
     answers = {a.subject: a.estimate for a in found.answers}
     assert ("no difference was found" in verdict[-1]) == any(e.low <= 0 <= e.high for e in answers.values())
     assert ("MGDA-UB had" in verdict[-1]) == any(e.low > 0 or e.high < 0 for e in answers.values())
+
+
+def test_a_ratio_whose_interval_no_float_can_hold():
+    wide = Estimate.of([100.0, -100.0])
+    assert wide.high > 1024
+    assert plain(ratio(wide)) == "1.0 times as high (95 % interval 0.0 to not finite)"
+    assert as_ratio(Curve([1.0], [0.0], [wide.low], [wide.high], 2)).high == [pytest.approx(2.0**1000, rel=1e-3)]

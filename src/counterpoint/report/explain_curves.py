@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _LEVELS = 40
 # Without a logarithm the first tenth of a training would hide what happens in it.
 _LONG = 20.0
+# A picture holds no ratio that is larger than two to the power of this, nor does a float.
+_HIGHEST = 1000.0
 
 
 def trajectory_curve(results: ExplainResults, method: str, task: str, scale: float = 1.0) -> Curve | None:
@@ -81,7 +83,8 @@ def as_ratio(data: Curve) -> Curve:
         >>> as_ratio(Curve([1.0], [1.0], [0.0], [2.0], 3))
         Curve(steps=[1.0], mean=[2.0], low=[1.0], high=[4.0], seeds=3)
     """
-    mean, low, high = (rounded(2.0**value for value in values) for values in (data.mean, data.low, data.high))
+    ends = (data.mean, data.low, data.high)
+    mean, low, high = (rounded(2.0 ** min(value, _HIGHEST) for value in values) for values in ends)
     return replace(data, mean=mean, low=low, high=high)
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _SHARES = ("accuracy", "auroc", "auc", "auprc", "f1", "precision", "recall", "specificity", "iou", "jaccard", "dice")
 # Differences of losses and metrics below this are rounding, not training: they count as zero.
 _ROUNDING = 1e-9
+# The base-2 logarithm of what a float cannot hold; intervals of two seeds are wide.
+_TOO_LARGE = 1024.0
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def ratio_parts(estimate: Estimate) -> tuple[str, str]:
         >>> ratio_parts(Estimate(1.0, 0.01, 1.99, 0.0, 3))
         ('2.00', '1.01 to 3.97')
     """
-    values = [2.0**value for value in (estimate.mean, estimate.low, estimate.high)]
+    values = [math.inf if value >= _TOO_LARGE else 2.0**value for value in (estimate.mean, estimate.low, estimate.high)]
     start = decimals_for([min(values)], 2)
     ends = values[1:]
     digits = next((d for d in range(start, start + 4) if all(abs(end - 1) >= 0.5 * 10**-d for end in ends)), start)
