@@ -216,6 +216,7 @@ def test_correlations_are_counted_and_their_number_is_admitted(fabricate_traject
     assert "-0.80, 95 % interval -0.95 to -0.40" in plain(named)
     assert f"Of {len(made)} intervals, 1 excludes zero; they are not adjusted for their number" in counted
     assert f"about {round(len(made) / 20)} would exclude zero by chance" in counted
+    assert ("up to twice as many, since the tasks are few" in counted) == (len(results.tasks) < 8)
     none = tuple(dataclasses.replace(a, correlation=vague) for a in made)
     said = associations_sentences(results, dataclasses.replace(found, associations=none))
     assert said[0] == "For no factor was a correlation found."

@@ -21,6 +21,8 @@ TARGETS: dict[Target, str] = {"gap": "the gap in the test metric", "deficit": "t
 # Each where it is defined: the deficit compares equal steps, the gap equal training losses.
 _PLACE: dict[Target, Place] = {"deficit": "step", "gap": "loss"}
 
+_MANY_TASKS = 8
+
 
 def conflict_sentence(results: ExplainResults, found: Findings, method: str) -> str:
     """Whether conflict between gradients goes with the deficit, and whether with the gap.
@@ -101,10 +103,16 @@ def associations_sentences(results: ExplainResults, found: Findings) -> list[str
     exclude = {0: "none excludes", 1: "1 excludes"}.get(len(named), f"{len(named)} exclude")
     counted = (
         f"Of {plural(total, 'interval')}, {exclude} zero; they are "
-        f"not adjusted for their number, and {by_chance(total)} would exclude zero by chance if nothing were related."
+        f"not adjusted for their number, and {by_chance(total)} would exclude zero by chance if nothing were related"
+        f"{_optimistic(results)}."
     )
     went = [f"A correlation was found of {some(named)}."] if named else ["For no factor was a correlation found."]
     return [*went, counted, *(conflict_sentence(results, found, method) for method in results.methods)]
+
+
+def _optimistic(results: ExplainResults) -> str:
+    """Bootstrap intervals of few tasks are too short: simulated, 9 % of those of 5 tasks miss zero, 5 % of 8."""
+    return ", or up to twice as many, since the tasks are few" if len(results.tasks) < _MANY_TASKS else ""
 
 
 def by_chance(intervals: int) -> str:
