@@ -94,7 +94,7 @@ def tables(paths: Sequence[Path]) -> Iterator[str]:
         for result in saved["results"]:
             sides = [side(task["gap"]) for task in result["tasks"]]
             steps = [task["significant from"]["multi_step"] for task in result["tasks"] if task["significant from"]]
-            when = f"{min(steps):.0f} to {max(steps):.0f} ({len(steps)} tasks)" if steps else "none"
+            when = f"{min(steps):.0f} to {max(steps):.0f} (tasks: {len(steps)})" if steps else "none"
             counts = f"{sides.count(1)}, {sides.count(-1)} of {len(sides)}"
             gap, deficit = (interval(result[f"{what}, mean over tasks"]) for what in ("gap", "deficit"))
             yield f"| {result['method']} | {gap} | {counts} | {when} | {deficit} |"
