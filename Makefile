@@ -29,7 +29,7 @@ demo: $(INSTALLED)
 	$(BIN)/counterpoint demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n $(CORES) --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(CORES) --dist worksteal --cov --cov-report=term
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

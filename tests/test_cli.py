@@ -208,7 +208,6 @@ def test_a_report_of_one_seed_is_refused_in_one_line(tmp_path, capsys, fabricate
     [
         ["demo", "--train_rows=512", "--seeds=1", "--workers=1"],
         ["demo", "--train_rows=512", "--seeds=1", "--workers=2"],
-        ["explain", "--data=yeast", "--workers=1"],  # in a look, as likely as not
     ],
 )
 def test_ctrl_c_ends_everything_with_one_line(arguments, tmp_path):

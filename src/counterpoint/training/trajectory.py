@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import time
-from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 import lightning
@@ -15,6 +14,7 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelP
 from counterpoint.training.budget import Budget, checked_share
 from counterpoint.training.clock import Clock
 from counterpoint.training.fixed_rows import fixed_rows, moved
+from counterpoint.training.looks import Looks
 from counterpoint.training.module import MultiTaskModule
 from counterpoint.training.probing import Curvature, Found, Losses, Mode, Probing, first_rows
 from counterpoint.training.schedule import Schedule
@@ -150,11 +150,11 @@ class TrajectoryCallback(lightning.Callback):
         self.rows: list[Row] = []
         each = budget / 2 if budget is not None and gradients else budget
         self.probes, self.gradient_probes, self.curvature_probes = Budget(each), Budget(each), Budget(curvature_budget)
-        self._looks = [_Looks("losses", self.schedule, self.probes, self._probe)]
+        self._looks = [Looks("losses", self.schedule, self.probes, self._probe)]
         if gradients:
-            self._looks.append(_Looks("gradients", self.schedule, self.gradient_probes, self._gradients))
+            self._looks.append(Looks("gradients", self.schedule, self.gradient_probes, self._gradients))
         if curvature is not None:
-            self._looks.append(_Looks("curvature", self.curvature_schedule, self.curvature_probes, self._curvature))
+            self._looks.append(Looks("curvature", self.curvature_schedule, self.curvature_probes, self._curvature))
         self._clock = Clock()
         self._epoch = 0
         self._complained: dict[str, str] = {}
@@ -257,19 +257,11 @@ class TrajectoryCallback(lightning.Callback):
         """The training is over."""
         self._clock.stop()
 
-    def _look(self, trainer: lightning.Trainer, module: Module, looks: _Looks, *, last: bool = False) -> None:
+    def _look(self, trainer: lightning.Trainer, module: Module, looks: Looks, *, last: bool = False) -> None:
         step = trainer.global_step
-        # A step may end an epoch, and the training, too; what was refused is asked once more when nothing is left.
-        if looks.at == step or (looks.asked == step and not last) or trainer.global_rank != 0:
-            return
-        if looks.asked == step:
-            looks.budget.thinned -= 1  # the answer from now counts
-        looks.asked = step
-        left = 1 if last else looks.left(step, self._clock)
         projected = self.training_seconds if self._clock.length is None else self._clock.projected
-        if not looks.budget.allows(left=left, projected=projected):
+        if trainer.global_rank != 0 or not looks.wanted(step, self._clock, projected, last=last):
             return
-        looks.at = step
         if module.device.type == "cuda":
             torch.cuda.synchronize(module.device)  # the step's own work is not the look's
         started = time.perf_counter()
@@ -346,32 +338,6 @@ class TrajectoryCallback(lightning.Callback):
             if (state := state_dict["looks"].get(looks.name)) is not None:
                 looks.at = looks.asked = int(state["at"])
                 looks.budget.load(state)
-
-
-class _Looks:
-    """When to look at something, and how."""
-
-    def __init__(
-        self,
-        name: str,
-        schedule: Schedule,
-        budget: Budget,
-        measure: Callable[[lightning.Trainer, Module], list[Found]],
-    ) -> None:
-        self.name, self.schedule, self.budget, self.measure = name, schedule, budget, measure
-        self.at = -1  # the step of the last look
-        self.asked = -1  # the last step at which the budget was asked
-        self.passed = 0  # the last step that the schedule was asked about
-        self._planned: tuple[object, tuple[int, ...]] = (None, ())
-
-    def left(self, step: int, clock: Clock) -> int:
-        """Looks that are left, with the one at this step."""
-        if clock.length is None:
-            return 1
-        if self._planned[0] != clock.length:
-            self._planned = clock.length, self.schedule.planned(clock.length.steps, clock.length.steps_per_epoch)
-        steps = self._planned[1]
-        return max(1, len(steps) - bisect_left(steps, step))
 
 
 def _waits(module: torch.nn.Module) -> bool:
