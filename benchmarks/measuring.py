@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import platform
 import random
@@ -129,12 +130,21 @@ def record(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
-        json.dump(document, file, indent=2)
+        json.dump(_without_nan(document), file, indent=2, allow_nan=False)
         file.write("\n")
     part = Path(file.name)
     part.chmod(0o644)  # NamedTemporaryFile is private to its owner
     part.replace(path)
     print(f"wrote {path}")
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN or infinity: null says that there is no number."""
+    if isinstance(value, dict):
+        return {key: _without_nan(own) for key, own in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(own) for own in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
