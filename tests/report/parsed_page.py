@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 from html.parser import HTMLParser
 
-from plotly.offline import get_plotlyjs
-
-_PLOTLY = get_plotlyjs()
-
 
 class Page(HTMLParser):
-    """A parsed page: its tags, the JSON of its figures, and its text outside scripts."""
+    """A parsed page: its tags, the JSON of its figures, its code, and its text outside scripts."""
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.figures, self.words, self._in = [], [], [], ""
-        self.feed(text.replace(_PLOTLY, ""))  # most of the page, and none of our words
+        self.tags, self.figures, self.code, self.words, self._in = [], [], [], [], ""
+        self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
@@ -29,7 +25,9 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if self._in == "json":
             self.figures.append(json.loads(data))
-        elif self._in not in ("script", "style"):
+        elif self._in in ("script", "style"):
+            self.code.append(data)
+        else:
             self.words.append(data)
 
     @property

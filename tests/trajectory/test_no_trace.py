@@ -188,8 +188,10 @@ def test_under_no_grad_and_inference_mode(make_problem, snapshot):
 @pytest.mark.parametrize("measure", MEASURES)
 def test_every_measure_under_inference_mode(make_problem, measure):
     problem = make_problem(fan=FanOut(MGDA(), ["a", "b", "c"]))
+    outside = MEASURES[measure](problem)
     with torch.inference_mode():
-        MEASURES[measure](problem)
+        inside = MEASURES[measure](problem)
+    assert repr(inside) == repr(outside)
 
 
 def test_under_autocast(make_problem, snapshot):

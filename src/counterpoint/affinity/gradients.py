@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from counterpoint.affinity.fork import Fork
 from counterpoint.affinity.unbalanced import nodes_of, unbalanced
 from counterpoint.balancing.task_gradients import not_connected
+from counterpoint.leaves import trained_leaves
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -125,18 +126,4 @@ def checked_shared(shared: nn.Module | Iterable[Tensor] | None) -> list[Tensor]:
     """
     if shared is None:
         raise ValueError("shared is missing, expected the shared parameters or the module that holds them")
-    given = shared.parameters() if isinstance(shared, nn.Module) else shared
-    tensors: dict[int, Tensor] = {}
-    for tensor in given if not isinstance(given, Tensor) else (given,):
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"shared holds a {type(tensor).__name__}, expected parameters (tensors) or one nn.Module")
-        if tensor.requires_grad:
-            tensors[id(tensor)] = tensor
-    if not tensors:
-        raise ValueError(
-            "shared holds no parameter that requires grad, expected at least one; a generator such as "
-            "module.parameters() is used up after one pass, so hand over the module or a list"
-        )
-    if any(not tensor.is_leaf for tensor in tensors.values()):
-        raise ValueError("shared holds the result of a computation, expected parameters (leaves of the graph)")
-    return list(tensors.values())
+    return trained_leaves("shared", shared)

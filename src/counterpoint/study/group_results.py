@@ -14,7 +14,7 @@ import pandas as pd
 
 from counterpoint.affinity.affinity import Affinity
 from counterpoint.grouping.result import Network
-from counterpoint.study.results import SCORES, ResultsError, check_writable, save_study
+from counterpoint.study.results import SCORES, ResultsError, check_writable, kind_of, save_study
 from counterpoint.study.summary import BASELINE
 
 if TYPE_CHECKING:
@@ -174,11 +174,7 @@ class GroupResults:
 
 def is_grouping(folder: str | Path) -> bool:
     """Whether a folder holds a grouping study, of whatever schema, rather than another study."""
-    try:
-        about = json.loads((Path(folder) / "study.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(about, dict) and about.get("kind") == KIND
+    return kind_of(folder) == KIND
 
 
 def _candidate(row: dict[str, Any]) -> Candidate:

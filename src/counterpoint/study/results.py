@@ -118,6 +118,15 @@ def save_study(folder: str | Path, tables: Mapping[str, pd.DataFrame], about: Ma
         raise ResultsError(f"cannot write results to '{folder}': {error.strerror}; choose another folder") from None
 
 
+def kind_of(folder: str | Path) -> str | None:
+    """What kind of study a folder holds, ``None`` for none and for those that have no kind."""
+    try:
+        about = json.loads((Path(folder) / "study.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return about.get("kind") if isinstance(about, dict) else None
+
+
 def start_over(folder: str | Path, runs: Iterable[Path]) -> None:
     """Removes an earlier study's facts, so that there are no results until this one is done, and its runs.
 

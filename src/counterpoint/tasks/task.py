@@ -76,8 +76,7 @@ class Task:
             functional.cross_entropy,
             MulticlassAccuracy(classes, average="micro"),
             "accuracy",
-            None,
-            "categorical",
+            likelihood="categorical",
         )
 
     @classmethod
@@ -94,7 +93,7 @@ class Task:
         """
         from torchmetrics.classification import BinaryAUROC  # noqa: PLC0415
 
-        return cls(name, _binary_cross_entropy, BinaryAUROC(), "AUROC", None, "bernoulli")
+        return cls(name, _binary_cross_entropy, BinaryAUROC(), "AUROC", likelihood="bernoulli")
 
 
 def _binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from counterpoint.leaves import trained_leaves
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -83,28 +85,15 @@ def dot(a: Vector, b: Vector) -> float:
 
 
 def _checked(given: Given) -> list[Tensor]:
-    several = given.parameters() if isinstance(given, nn.Module) else given
-    tensors: dict[int, Tensor] = {}
-    for tensor in (several,) if isinstance(several, Tensor) else several:
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"params holds a {type(tensor).__name__}, expected parameters (tensors) or one nn.Module")
-        if tensor.requires_grad:
-            tensors[id(tensor)] = tensor
-    if not tensors:
-        raise ValueError(
-            "params holds no parameter that requires grad, expected at least one; a generator such as "
-            "module.parameters() is used up after one pass, so hand over the module or a list"
-        )
-    for tensor in tensors.values():
-        if not tensor.is_leaf:
-            raise ValueError("params holds the result of a computation, expected parameters (leaves of the graph)")
+    tensors = trained_leaves("params", given)
+    for tensor in tensors:
         if tensor.is_complex():
             raise ValueError(
                 f"params holds complex numbers, of shape {list(tensor.shape)}, expected real ones: "
                 "give real and imaginary parts as two parameters"
             )
-    _check_apart(list(tensors.values()))
-    return list(tensors.values())
+    _check_apart(tensors)
+    return tensors
 
 
 def _check_apart(tensors: list[Tensor]) -> None:

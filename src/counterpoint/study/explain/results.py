@@ -8,17 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from counterpoint.study.results import ResultsError, save_study
+from counterpoint.study.results import ResultsError, kind_of, save_study
 from counterpoint.study.summary import BASELINE
 from counterpoint.trajectory.curve import Trajectory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from numpy.typing import NDArray
 
 KIND, SCHEMA_VERSION = "explain", 1
 POINTS = ("method", "seed", "task", "step", "quantity", "value")
@@ -71,12 +68,6 @@ class ExplainResults:
         steps = sorted(set(losses) & set(values))
         return Trajectory([losses[step] for step in steps], [values[step] for step in steps], steps)
 
-    def series(self, method: str, task: str, seed: int, quantity: str) -> tuple[NDArray[np.float64], ...]:
-        """Steps and values of a quantity of a run, [n] and [n]."""
-        values = self._by_run.get((method, task, seed), {}).get(quantity, {})
-        steps = sorted(values)
-        return np.array(steps, dtype=float), np.array([values[step] for step in steps], dtype=float)
-
     @cached_property
     def _by_run(self) -> dict[tuple[str, str, int], dict[str, dict[int, float]]]:
         found: dict[tuple[str, str, int], dict[str, dict[int, float]]] = {}
@@ -118,8 +109,4 @@ class ExplainResults:
 
 def is_explanation(folder: str | Path) -> bool:
     """Whether a folder holds an explain study."""
-    try:
-        about = json.loads((Path(folder) / "study.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(about, dict) and about.get("kind") == KIND
+    return kind_of(folder) == KIND
