@@ -315,6 +315,19 @@ def test_a_balanced_loss_needs_a_closure():
     assert fan.last is None
 
 
+def test_want_of_memory_is_not_taken_for_a_loss_without_derivatives():
+    def starved(_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+
+    def loss():
+        copy = W.clone()
+        copy.register_hook(starved)
+        return copy.sum()
+
+    with pytest.raises(RuntimeError, match=r"^DefaultCPUAllocator"):
+        sam_sharpness(loss, W)
+
+
 def test_a_graph_that_was_freed():
     loss = W.exp().sum()
     loss.backward()

@@ -72,7 +72,8 @@ def explained(order: Order) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if type(error) not in {RuntimeError, NotImplementedError}:  # out of memory is none of ours
+        # Subclasses are about devices and processes (out of memory on a GPU); on the host that is a plain RuntimeError.
+        if type(error) not in {RuntimeError, NotImplementedError} or "allocate memory" in str(error):
             raise
         said = str(error).splitlines()[0].split(" Hint:")[0][:300].rstrip(". ")
         twice = " twice" if order > 1 else ""
