@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from counterpoint import generalization_gap
 from counterpoint.trajectory.curve import Trajectory, as_trajectories
-from counterpoint.trajectory.deficit import common_steps, optimization_deficit
+from counterpoint.trajectory.deficit import at_equal_steps, optimization_deficit
 from counterpoint.trajectory.paired_curves import PairedCurves
 
 
@@ -250,7 +250,7 @@ def test_deficits_are_taken_at_the_steps_that_all_have():
     assert deficit.steps.tolist() == [0, 5, 10]
     np.testing.assert_allclose(deficit.differences, [[0.0, 0.4, 0.4], [0.0, 1.8, 0.4]])
     assert deficit.last.mean == pytest.approx(0.4)
-    assert common_steps(multi).tolist() == [0, 5, 10]
+    assert at_equal_steps(multi, multi).steps.tolist() == [0, 5, 10]
 
 
 def test_no_step_in_common_is_one_clear_line():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import reduce
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -52,24 +53,28 @@ def optimization_deficit(
         >>> [round(value, 10) for value in optimization_deficit(single, multi).curve.tolist()]
         [0.0, 0.4, 0.4]
     """
-    ours, theirs = paired(single, multi)
-    steps = common_steps([*ours, *theirs])
-    return AtEqualSteps(single=_losses(ours, steps), multi=_losses(theirs, steps), steps=steps)
+    return at_equal_steps(single, multi, "losses")
 
 
-def common_steps(runs: Sequence[Trajectory]) -> Array:
-    """The steps at which all trajectories have a point.
+def at_equal_steps(
+    single: Trajectory | Sequence[Trajectory],
+    multi: Trajectory | Sequence[Trajectory],
+    column: Literal["losses", "values"] = "values",
+) -> AtEqualSteps:
+    """Training losses, or what goes with them, at the steps at which all trajectories have a point.
+
+    Args:
+        single: The single-task run, or those of several seeds.
+        multi: The multi-task run for the same task; the same seeds in the same order.
+        column: Which of the two.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if the trajectories share no step, or the seeds cannot be paired.
+        TypeError: if something is no :class:`Trajectory`.
     """
-    steps = runs[0].steps
-    for run in runs[1:]:
-        steps = np.intersect1d(steps, run.steps)
+    ours, theirs = paired(single, multi)
+    steps = reduce(np.intersect1d, [run.steps for run in (*ours, *theirs)])
     if not len(steps):
         raise ValueError("the trajectories have no step in common, expected the same schedule of probes")
-    return steps
-
-
-def _losses(runs: Sequence[Trajectory], steps: Array) -> Array:
-    return np.stack([run.losses[np.isin(run.steps, steps)] for run in runs])
+    rows = [np.stack([getattr(run, column)[np.isin(run.steps, steps)] for run in runs]) for runs in (ours, theirs)]
+    return AtEqualSteps(single=rows[0], multi=rows[1], steps=steps)

@@ -12,7 +12,7 @@ from counterpoint.estimate import Estimate
 from counterpoint.study.explain.factors import FACTORS
 from counterpoint.study.summary import BASELINE
 from counterpoint.trajectory.curve import Trajectory
-from counterpoint.trajectory.deficit import AtEqualSteps, optimization_deficit
+from counterpoint.trajectory.deficit import AtEqualSteps, at_equal_steps, optimization_deficit
 from counterpoint.trajectory.gap import Gap, generalization_gap
 from counterpoint.trajectory.paired_curves import PairedCurves
 
@@ -140,12 +140,10 @@ def _along(
         if place == "loss":
             read = generalization_gap(single, multi)
             return FactorCurves(factor, place, read.losses, _against_zero(read) if alone else read)
-        steps = optimization_deficit(single, multi).steps
+        found = at_equal_steps(single, multi)
+        return FactorCurves(factor, place, found.steps, _against_zero(found) if alone else found)
     except ValueError:
         return None
-    rows = [np.stack([run.values[np.isin(run.steps, steps)] for run in runs]) for runs in (single, multi)]
-    curves = PairedCurves(single=rows[0], multi=rows[1])
-    return FactorCurves(factor, place, steps, _against_zero(curves) if alone else curves)
 
 
 def _factor(results: ExplainResults, method: str, task: str, seed: int, factor: Factor) -> Trajectory:
