@@ -26,6 +26,16 @@ _LABELS = {
 }
 
 
+def label_of(method: str) -> str:
+    """A method's name for people; a weighting on features is called as in its paper.
+
+    Example:
+        >>> label_of("mgda"), label_of("pcgrad")
+        ('MGDA-UB', 'pcgrad')
+    """
+    return _LABELS.get(method, method)
+
+
 @dataclass(frozen=True)
 class Run:
     """One training of one set of tasks with one weighting and one seed.
@@ -52,8 +62,8 @@ class Run:
 
     @property
     def label(self) -> str:
-        """The method's name for people; a weighting on features is called as in its paper."""
-        return _LABELS.get(self.method, self.method)
+        """The method's name for people."""
+        return label_of(self.method)
 
     @property
     def title(self) -> str:
