@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -9,12 +10,17 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 from torch.nn import functional
 
+from counterpoint.tasks.losses import binary_cross_entropy, half_poisson_deviance, half_squared_error
+
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
 Direction = Literal["maximize", "minimize"]
 Loss = Callable[[Tensor, Tensor], Tensor]
 Likelihood = Literal["categorical", "bernoulli", "gaussian"]
+
+# What stands in integer targets where a label is missing; floating-point targets hold NaN.
+MISSING = -100
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +35,13 @@ class Task:
         direction: ``"maximize"`` or ``"minimize"`` the metric; by default what the metric itself says.
         likelihood: The distribution of targets given outputs whose negative logarithm the loss is, for the Fisher
             information; ``None`` if it is none of them.
+        partial: Whether some rows have no label: NaN in floating-point targets, -100 in others. Loss and metric are
+            called with the rows that have one.
+        unit: What the metric is divided by where metrics of several tasks are averaged.
 
     Raises:
-        ValueError: if the name is empty, or the direction is neither given nor known to the metric.
+        ValueError: if the name is empty, the direction is neither given nor known to the metric, or the unit is not a
+            positive number.
 
     Example:
         >>> task = Task.classification("left", classes=10)
@@ -45,10 +55,13 @@ class Task:
     metric_name: str
     direction: Direction | None = None
     likelihood: Likelihood | None = None
+    partial: bool = False
+    unit: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.name:
             raise ValueError("a task's name is empty, expected a name such as 'left'")
+        _positive(self.name, "unit", self.unit)
         if self.direction is None:
             higher = self.metric.higher_is_better
             if higher is None:
@@ -65,25 +78,40 @@ class Task:
         """1 if more of the metric is better, else -1."""
         return 1.0 if self.direction == "maximize" else -1.0
 
+    def labelled(self, targets: Tensor) -> Tensor | None:
+        """Which rows have a label.
+
+        Args:
+            targets: Targets [B, ...]; a row of several has a label if any of them is one.
+
+        Returns:
+            A mask [B] of bool, or ``None`` where the task is not ``partial``: all rows have one.
+
+        Example:
+            >>> import torch
+            >>> Task.regression("price", partial=True).labelled(torch.tensor([0.5, float("nan")]))
+            tensor([ True, False])
+        """
+        if not self.partial:
+            return None
+        known = ~targets.isnan() if targets.is_floating_point() else targets != MISSING
+        return known if known.dim() == 1 else known.flatten(1).any(1)
+
     @classmethod
-    def classification(cls, name: str, classes: int) -> Task:
+    def classification(cls, name: str, classes: int, *, partial: bool = False) -> Task:
         """Cross-entropy and accuracy: outputs [B, classes], targets [B] of class indices."""
         # Imported here: torchmetrics belongs to the extra [study] and takes a second to load.
         from torchmetrics.classification import MulticlassAccuracy  # noqa: PLC0415
 
-        return cls(
-            name,
-            functional.cross_entropy,
-            MulticlassAccuracy(classes, average="micro"),
-            "accuracy",
-            likelihood="categorical",
-        )
+        metric = MulticlassAccuracy(classes, average="micro")
+        return cls(name, functional.cross_entropy, metric, "accuracy", likelihood="categorical", partial=partial)
 
     @classmethod
-    def binary(cls, name: str) -> Task:
+    def binary(cls, name: str, *, partial: bool = False) -> Task:
         """Binary cross-entropy and area under the ROC curve: outputs [B] or [B, 1] of logits, targets [B] of 0 and 1.
 
-        The area depends neither on a threshold nor on how rare the positive class is.
+        The area depends neither on a threshold nor on how rare the positive class is. It does not exist for rows of one
+        class: torchmetrics then warns and returns 0.
 
         Example:
             >>> import torch
@@ -93,8 +121,76 @@ class Task:
         """
         from torchmetrics.classification import BinaryAUROC  # noqa: PLC0415
 
-        return cls(name, _binary_cross_entropy, BinaryAUROC(), "AUROC", likelihood="bernoulli")
+        return cls(name, binary_cross_entropy, BinaryAUROC(), "AUROC", likelihood="bernoulli", partial=partial)
+
+    @classmethod
+    def regression(
+        cls,
+        name: str,
+        *,
+        scale: float = 1.0,
+        metric_name: str = "RMSE",
+        unit: float | None = None,
+        partial: bool = False,
+    ) -> Task:
+        """Half the mean squared error and the RMSE: outputs [B] or [B, 1], targets [B] of standardized numbers.
+
+        The half makes the loss the negative log-likelihood of a gaussian of variance 1, as :func:`fisher_trace` has it.
+
+        Args:
+            name: How the task is called.
+            scale: Standard deviation of the labels before they were standardized; the metric is in their unit.
+            metric_name: How the metric is called, for example after the logarithm that it is an error of.
+            unit: What the metric is divided by in averages; by default the scale, so that 1 is the error of the mean.
+            partial: Whether some labels are missing.
+
+        Raises:
+            ValueError: if the scale or the unit is not a positive number.
+
+        Example:
+            >>> import torch
+            >>> task = Task.regression("price", scale=4000.0)
+            >>> float(task.metric(torch.tensor([[0.0], [1.0]]), torch.tensor([0.5, 0.5])))
+            2000.0
+        """
+        from counterpoint.tasks.metrics import RootMeanSquaredError  # noqa: PLC0415
+
+        _positive(name, "scale", scale)
+        return cls(
+            name,
+            half_squared_error,
+            RootMeanSquaredError(scale),
+            metric_name,
+            likelihood="gaussian",
+            partial=partial,
+            unit=scale if unit is None else unit,
+        )
+
+    @classmethod
+    def count(cls, name: str, *, unit: float = 1.0, partial: bool = False) -> Task:
+        """Poisson deviance, halved as the loss: outputs [B] or [B, 1] of log expected counts, targets [B] of counts.
+
+        The loss is the negative log-likelihood less its least value, a constant of the labels: never negative.
+
+        Args:
+            name: How the task is called.
+            unit: What the metric is divided by in averages, for example the deviance of predicting the mean count.
+            partial: Whether some labels are missing.
+
+        Raises:
+            ValueError: if the unit is not a positive number.
+
+        Example:
+            >>> import torch
+            >>> task = Task.count("visits")
+            >>> round(float(task.loss(torch.tensor([[0.0]]), torch.tensor([3.0]))), 4)
+            1.2958
+        """
+        from counterpoint.tasks.metrics import MeanPoissonDeviance  # noqa: PLC0415
+
+        return cls(name, half_poisson_deviance, MeanPoissonDeviance(), "Poisson deviance", partial=partial, unit=unit)
 
 
-def _binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    return functional.binary_cross_entropy_with_logits(logits.reshape(targets.shape), targets.to(logits.dtype))
+def _positive(task: str, name: str, number: float) -> None:
+    if not 0 < number < math.inf:
+        raise ValueError(f"task {task!r}: {name}={number!r}, expected a positive number")
