@@ -10,26 +10,31 @@ from torch import Tensor
 
 from counterpoint.balancing import Weighting
 from counterpoint.balancing.ranks import WORLD, Ranks
+from counterpoint.training.counting import Counts, Score
+from counterpoint.training.labelled import Labelled, rows_everywhere
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from counterpoint.balancing import FanOut
     from counterpoint.models import MultiTaskModel
     from counterpoint.tasks import Task
 
 SCORE = "validation/score"
+Batch = tuple[Tensor, dict[str, Tensor]]
 
 
 class MultiTaskModule(lightning.LightningModule):
     """Sums the losses, lets the model's FanOut balance them, and counts metrics.
 
-    A batch is ``(inputs, {task: targets})``; tasks without targets in a batch take no part in it. Weightings that learn
+    A batch is ``(inputs, {task: targets})``; tasks without labels in a batch take no part in it, and of partial tasks
+    only labelled rows do. Weightings that learn
     are trained along: their parameters are among the module's, they hear the ends of epochs, and those that look at the
     losses again after the optimizer's step (FAMO) get them. With several devices the FanOut balances over all of them.
 
     Logged are ``train/loss/TASK``, ``train/weight/TASK``, ``validation/loss/TASK``, ``validation/METRIC/TASK``, the
-    same for ``test``, and ``validation/score``: the mean over tasks of the metric, negated where less is better.
+    same for ``test``, and ``validation/score``: the mean over tasks of the metric in units of ``task.unit``, negated
+    where less is better.
 
     Args:
         model: The network.
@@ -40,6 +45,9 @@ class MultiTaskModule(lightning.LightningModule):
         losses: Losses of the last training step by task, detached.
         attached_losses: The same with their graph, from ``training_step`` to the end of backward, then empty.
         results: Loss and metric by task of the last pass over each split.
+        shares_batches: Whether processes train on shares of one batch and evaluate all rows each, as :func:`fit` lets
+            them. Losses are then means over the labelled rows of all shares. Otherwise a batch is a process's own, and
+            losses count as the mean over processes.
 
     Raises:
         ValueError: if the tasks are not those of the model.
@@ -71,29 +79,49 @@ class MultiTaskModule(lightning.LightningModule):
             f"model.fan_out.{name}" for name, _ in model.fan_out.named_parameters()
         ]
         self.results: dict[str, dict[str, dict[str, float]]] = {}
-        # Lists, not ModuleDicts: task names may hold dots. Not in the state_dict: metrics start anew in each pass.
-        self._metrics = {split: [task.metric.clone() for task in tasks] for split in ("validation", "test")}
-        self._loss_sums: dict[str, Tensor] = {}
-        self._rows: dict[str, int] = {}
+        self.shares_batches = False
+        self._shared_batch: tuple[Tensor, dict[str, int]] | None = None
+        # No modules: task names may hold dots. Not in the state_dict: metrics start anew in each pass.
+        self._counts: dict[str, tuple[Counts, bool]] = {}
+        self._score = Score(tasks)
 
-    def _losses(self, batch: tuple[Tensor, dict[str, Tensor]]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def outputs_and_losses(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """Outputs, targets and loss of each task that has labels in the batch, for its labelled rows alone."""
         inputs, targets = batch
         if unknown := [name for name in targets if name not in self.tasks]:
             raise ValueError(
                 f"a batch has targets for {unknown[0]!r}, expected tasks among {list(self.tasks)}; drop the others, "
                 "for example with Split.only"
             )
-        present = [name for name in self.tasks if name in targets]
-        outputs = self.model(inputs, present)
-        return outputs, {name: self.tasks[name].loss(outputs[name], targets[name]) for name in present}
+        labelled = Labelled.of(self.tasks, targets)
+        everywhere = self._rows_everywhere(inputs, labelled.rows)
+        if not everywhere and not self._fan.ranks.active:
+            return {}, {}, {}
+        outputs = self.model(inputs, list(everywhere))
+        losses, kept = {}, {}
+        for name, total in everywhere.items():
+            if name not in labelled.rows:  # other processes have labels: here it is a zero that depends on the features
+                losses[name] = outputs.pop(name).sum() * 0.0
+                continue
+            outputs[name] = labelled.take(name, outputs[name])
+            kept[name] = labelled.take(name, targets[name])
+            losses[name] = self.tasks[name].loss(outputs[name], kept[name])
+            if everywhere is not labelled.rows:  # DDP takes the mean over processes, whoever has labels
+                losses[name] = losses[name] * (self._fan.ranks.size * labelled.rows[name] / total)
+        return outputs, kept, losses
+
+    def _rows_everywhere(self, inputs: Tensor, rows: Mapping[str, int]) -> Mapping[str, int]:
+        """Labelled rows of the batch that all processes share, where this is a training step's."""
+        shared = self._shared_batch
+        return rows if shared is None or shared[0] is not inputs else shared[1]
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the graph of a step: it can be neither copied nor saved."""
         return super().__getstate__() | {"attached_losses": {}}
 
-    def losses_of(self, batch: tuple[Tensor, dict[str, Tensor]]) -> dict[str, Tensor]:
+    def losses_of(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of each task that has targets in the batch."""
-        return self._losses(batch)[1]
+        return self.outputs_and_losses(batch)[2]
 
     def shared_parameters(self) -> list[Tensor]:
         """What lies before the FanOut: the encoder's parameters, and others that are neither the heads' nor its own."""
@@ -102,11 +130,15 @@ class MultiTaskModule(lightning.LightningModule):
         own = {id(p) for part in apart for p in part.parameters()} - encoder
         return [p for p in self.model.parameters() if id(p) not in own]
 
-    def training_step(self, batch: tuple[Tensor, dict[str, Tensor]], batch_idx: int) -> Tensor | None:  # noqa: ARG002
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:  # noqa: ARG002
         """The plain sum of the losses; the FanOut's backward does the rest. A batch without labels is passed over."""
-        if not batch[1] and not self._fan.ranks.active:
+        ranks = self._fan.ranks
+        if self.shares_batches and ranks.active:
+            rows = Labelled.of(self.tasks, batch[1]).rows
+            self._shared_batch = batch[0], rows_everywhere(rows, self.tasks, ranks)
+        losses = self.outputs_and_losses(batch)[2]
+        if not losses and not ranks.active:
             return None
-        _, losses = self._losses(batch)
         self.losses = {name: loss.detach() for name, loss in losses.items()}
         self.attached_losses = losses
         return self._fan.sum(losses)
@@ -120,13 +152,14 @@ class MultiTaskModule(lightning.LightningModule):
         if self.trainer.world_size > 1 and self._fan.ranks.group is None:
             self._fan.ranks = Ranks(WORLD)
 
-    def on_train_batch_end(self, outputs: object, batch: tuple[Tensor, dict[str, Tensor]], batch_idx: int) -> None:  # noqa: ARG002
+    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Weightings that need it see the losses of the same batch after the step."""
         weighting = self._fan.weighting
         if isinstance(weighting, Weighting) and weighting.needs_reevaluation:
             with torch.no_grad():
-                losses = {name: loss.detach() for name, loss in self._losses(batch)[1].items()}
+                losses = {name: loss.detach() for name, loss in self.outputs_and_losses(batch)[2].items()}
             weighting.reevaluated(self._fan.ranks.mean_by_task(losses, self._fan.tasks))
+        self._shared_batch = None
 
     def on_train_epoch_end(self) -> None:
         """Weightings that count epochs hear of it."""
@@ -140,52 +173,33 @@ class MultiTaskModule(lightning.LightningModule):
         for name in record.skipped if record is not None else ():
             self.model.heads[name].zero_grad()
 
-    def _start(self) -> None:
-        self._loss_sums, self._rows = {}, {}
+    def _start(self, split: str) -> None:
+        if split not in self._counts or self._counts[split][1] != self.shares_batches:
+            self._counts[split] = Counts(self.tasks.values(), alone=self.shares_batches), self.shares_batches
+        self._counts[split][0].start()
 
     def on_validation_epoch_start(self) -> None:
         """Starts counting."""
-        self._start()
+        self._start("validation")
 
     def on_test_epoch_start(self) -> None:
         """Starts counting."""
-        self._start()
+        self._start("test")
 
-    def _count(self, batch: tuple[Tensor, dict[str, Tensor]], split: str) -> None:
-        if not batch[1]:
-            return
-        outputs, losses = self._losses(batch)
-        for name, metric in zip(self.tasks, self._metrics[split], strict=True):
-            if name not in losses:
-                continue
-            targets = batch[1][name]
-            metric.to(targets.device).update(outputs[name].detach(), targets)
-            self._loss_sums[name] = self._loss_sums.get(name, torch.zeros(())).to(targets.device) + losses[
-                name
-            ].detach() * len(targets)
-            self._rows[name] = self._rows.get(name, 0) + len(targets)
-
-    def validation_step(self, batch: tuple[Tensor, dict[str, Tensor]], batch_idx: int) -> None:  # noqa: ARG002
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Counts losses and metrics."""
-        self._count(batch, "validation")
+        self._counts["validation"][0].add(*self.outputs_and_losses(batch))
 
-    def test_step(self, batch: tuple[Tensor, dict[str, Tensor]], batch_idx: int) -> None:  # noqa: ARG002
+    def test_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Counts losses and metrics."""
-        self._count(batch, "test")
+        self._counts["test"][0].add(*self.outputs_and_losses(batch))
 
     def _finish(self, split: str) -> None:
-        self.results[split] = {}
-        for (name, task), metric in zip(self.tasks.items(), self._metrics[split], strict=True):
-            if name not in self._rows:
-                continue
-            loss, value = float(self._loss_sums[name]) / self._rows[name], float(metric.compute())
-            metric.reset()
-            self.results[split][name] = {"loss": loss, "metric": value}
-            self.log(f"{split}/loss/{name}", loss)
-            self.log(f"{split}/{task.metric_name}/{name}", value)
-        scores = [self.tasks[name].sign * result["metric"] for name, result in self.results[split].items()]
-        if scores:
-            self.log(f"{split}/score", sum(scores) / len(scores))
+        self.results[split] = self._counts[split][0].results()
+        for name, result in self.results[split].items():
+            self.log(f"{split}/loss/{name}", result["loss"])
+            self.log(f"{split}/{self.tasks[name].metric_name}/{name}", result["metric"])
+        self.log(f"{split}/score", self._score.of(self.results[split]))
 
     def on_validation_epoch_end(self) -> None:
         """Logs losses, metrics and the score."""

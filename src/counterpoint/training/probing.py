@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import lightning
 import numpy as np
 from torch import Tensor
-from torchmetrics import Metric
 
+from counterpoint.training.counting import Counts
+from counterpoint.training.labelled import Labelled
 from counterpoint.training.module import MultiTaskModule
 from counterpoint.trajectory import Probe, conflict, fisher_trace, hessian_trace, sam_sharpness, top_eigenvalues
 from counterpoint.trajectory.evaluation import hand_on
@@ -106,27 +107,22 @@ class Probing:
         with self._undisturbed() as place:
             for index, part in enumerate(self._chunks(batch)):
                 found = place.evaluate(partial(self._now, part.inputs[0], mode), rewind=index == 0)
+                known = self._known_rows(part)
                 for task, loss in found.items():
-                    sums[task] = sums.get(task, 0.0) + float(loss) * part.rows
-                    rows[task] = rows.get(task, 0) + part.rows
+                    sums[task] = sums.get(task, 0.0) + float(loss) * known.get(task, part.rows)
+                    rows[task] = rows.get(task, 0) + known.get(task, part.rows)
         return [(task, f"{name}_loss", total / rows[task]) for task, total in sums.items()]
 
     def loss_and_metric(self, batch: tuple[Tensor, dict[str, Tensor]], name: str) -> list[Found]:
         """Loss and metric of each task of a :class:`MultiTaskModule`, in evaluation."""
-        tasks = self._own.tasks
-        counters: dict[str, Metric] = {}
-        sums, rows = dict.fromkeys(batch[1], 0.0), len(batch[0])
+        counts = Counts(self._own.tasks.values(), alone=True)
         with self._undisturbed() as place:
             for index, part in enumerate(self._chunks(batch)):
                 compute = partial(self._outputs_and_losses, part.inputs[0])
-                outputs, losses = place.evaluate(compute, rewind=index == 0)
-                for task, target in part.inputs[0][1].items():
-                    sums[task] += float(losses[task]) * part.rows
-                    if task not in counters:
-                        counters[task] = _alone(tasks[task].metric).to(target.device)
-                    counters[task].update(outputs[task], target)
-            found: list[Found] = [(task, f"{name}_loss", total / rows) for task, total in sums.items()]
-            return found + [(task, f"{name}_metric", float(counter.compute())) for task, counter in counters.items()]
+                counts.add(*place.evaluate(compute, rewind=index == 0))
+            results = counts.results()
+        found: list[Found] = [(task, f"{name}_loss", result["loss"]) for task, result in results.items()]
+        return found + [(task, f"{name}_metric", result["metric"]) for task, result in results.items()]
 
     def values(
         self, batch: Any, name: str, of: Callable[[lightning.LightningModule, Any], dict[str, float]]
@@ -159,11 +155,17 @@ class Probing:
 
     def _outputs_and_losses(
         self, batch: tuple[Tensor, dict[str, Tensor]]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        outputs = self._outputs(batch, "eval")
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """Of labelled rows: outputs, targets, losses."""
+        self._set_mode("eval")
+        outputs, targets, losses = self._own.outputs_and_losses(batch)
         if type(self._own).losses_of is not MultiTaskModule.losses_of:  # a subclass has others, as on training rows
-            return outputs, dict(self._own.losses_of(batch))
-        return outputs, {task: self._own.tasks[task].loss(outputs[task], batch[1][task]) for task in outputs}
+            losses = dict(self._own.losses_of(batch))
+        return outputs, targets, losses
+
+    def _known_rows(self, part: Probe) -> Mapping[str, int]:
+        """Labelled rows by task, where the module's own losses are means over them."""
+        return {} if self.losses is not None else Labelled.of(self._own.tasks, part.inputs[0][1]).rows
 
     def gradients(self, batch: Any, minibatches: int) -> list[Found]:
         """Norm and coherence of each task's gradient, and its conflict with the others where there are several."""
@@ -192,7 +194,7 @@ class Probing:
         def of_rows(part: Any) -> Tensor:
             return self._now(part)[task]
 
-        given = batch if self.losses is not None else (batch[0], {task: batch[1][task]})
+        given = batch if self.losses is not None else self._labelled_rows(batch, task)
         loss = Probe(of_rows, given)
         with self._as_it_was():
             top = top_eigenvalues(loss, self.shared, max_products=options.products)
@@ -206,6 +208,13 @@ class Probing:
             if self.losses is None:
                 found += self._fisher(given, self._own.tasks[task], options)
         return found
+
+    def _labelled_rows(self, batch: tuple[Tensor, dict[str, Tensor]], task: str) -> tuple[Tensor, dict[str, Tensor]]:
+        """A batch for one task alone: means over chunks then weigh each row alike."""
+        mask = self._own.tasks[task].labelled(batch[1][task])
+        if mask is None:
+            return batch[0], {task: batch[1][task]}
+        return batch[0][mask], {task: batch[1][task][mask]}
 
     def _fisher(self, batch: tuple[Tensor, dict[str, Tensor]], task: Task, options: Curvature) -> list[Found]:
         """Of tasks whose loss is a likelihood."""
@@ -236,20 +245,6 @@ def first_rows(batch: Any, rows: int) -> Any:
     """The first rows of a batch, or all if there are no more."""
     probe = Probe(lambda part: part, batch)
     return probe.part(0, min(rows, probe.rows)).inputs[0]
-
-
-def _alone(metric: Metric) -> Metric:
-    """A fresh one that counts in this process alone: the others do not look, and would be waited for."""
-    counter = metric.clone()
-    for part in counter.modules():
-        if isinstance(part, Metric):
-            part.distributed_available_fn = _nobody
-            part.reset()
-    return counter
-
-
-def _nobody() -> bool:
-    return False
 
 
 def _conflicts(tasks: Sequence[str], found: Conflict) -> list[Found]:
