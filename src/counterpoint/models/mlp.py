@@ -16,6 +16,7 @@ class MLPEncoder(nn.Sequential):
     Args:
         inputs: Number of columns.
         hidden: Width of each layer.
+        dropout: Share of each layer's outputs that training drops.
 
     Raises:
         ValueError: if there is no layer.
@@ -26,10 +27,12 @@ class MLPEncoder(nn.Sequential):
         torch.Size([2, 64])
     """
 
-    def __init__(self, inputs: int, hidden: Sequence[int] = (128, 64)) -> None:
+    def __init__(self, inputs: int, hidden: Sequence[int] = (128, 64), dropout: float = 0.0) -> None:
         if not hidden:
             raise ValueError("hidden is empty, expected the width of at least one layer")
         layers: list[nn.Module] = []
         for before, after in zip((inputs, *hidden), hidden, strict=False):
             layers += [nn.Linear(before, after), nn.ReLU()]
+            if dropout:
+                layers.append(nn.Dropout(dropout))
         super().__init__(*layers)
