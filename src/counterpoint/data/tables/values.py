@@ -1,0 +1,143 @@
+"""Numbers, times and truth values of a plain column, whatever type a file happened to give it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from counterpoint.data.tables.errors import TableError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# How text spells a number.
+NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+_SECONDS_A_DAY = 86_400.0
+
+
+def as_numbers(name: str, array: pa.ChunkedArray, *, source: str = "the table", first_row: int = 0) -> np.ndarray:
+    """A plain column as float64 [N], missing values as NaN. Text that spells numbers is read.
+
+    Raises:
+        TableError: for text, times and infinite values, with the column and the row.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> as_numbers("x", pa.chunked_array([["1.5", None, "2"]])).tolist()
+        [1.5, nan, 2.0]
+    """
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    if pa.types.is_timestamp(array.type):
+        raise TableError(f"{source}: column {name!r} holds dates, expected numbers")
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        row = first_text_row(array)
+        if row is not None:
+            value = array[row].as_py()
+            raise TableError(
+                f"{source}: column {name!r} holds {value!r} in data row {first_row + row + 1}, expected a number: "
+                "correct it, or spell it NA if it is missing"
+            )
+        array = pc.utf8_trim_whitespace(array)
+    numbers: np.ndarray = array.cast(pa.float64(), safe=False).to_numpy()
+    infinite = np.flatnonzero(np.isinf(numbers))
+    if len(infinite):
+        row = int(infinite[0])
+        raise TableError(
+            f"{source}: column {name!r} holds {numbers[row]} in data row {first_row + row + 1}, expected finite "
+            "numbers: correct it, or spell it NA if it is missing"
+        )
+    return numbers
+
+
+def first_text_row(array: pa.ChunkedArray) -> int | None:
+    """The first row (from 0) of a text column that does not spell a number; ``None`` if all do."""
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    spelled = pc.fill_null(pc.match_substring_regex(array, NUMBER), True)
+    row = pc.index(spelled, False).as_py()
+    return None if row < 0 else int(row)
+
+
+def as_booleans(name: str, array: pa.ChunkedArray, *, source: str = "the table", first_row: int = 0) -> np.ndarray:
+    """A column of truth values as float64 [N] of 0 and 1, missing values as NaN.
+
+    Raises:
+        TableError: for anything but True, False, 1 and 0.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> as_booleans("x", pa.chunked_array([["true", None, "0"]])).tolist()
+        [1.0, nan, 0.0]
+    """
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    if pa.types.is_boolean(array.type):
+        numbers: np.ndarray = array.cast(pa.float64()).to_numpy()
+        return numbers
+    text = pc.utf8_lower(array.cast(pa.string()))
+    yes, no = (pc.is_in(text, value_set=pa.array(words)) for words in (("true", "1", "1.0"), ("false", "0", "0.0")))
+    known = pc.or_(pc.or_(yes, no), pc.is_null(text))
+    row = pc.index(known, False).as_py()
+    if row >= 0:
+        raise TableError(
+            f"{source}: column {name!r} holds {array[row].as_py()!r} in data row {first_row + row + 1}, expected True "
+            "or False"
+        )
+    found: np.ndarray = pc.if_else(pc.is_null(text), pa.scalar(None, pa.float64()), yes.cast(pa.float64())).to_numpy()
+    return found
+
+
+def as_times(name: str, array: pa.ChunkedArray, *, source: str = "the table", first_row: int = 0) -> pa.ChunkedArray:
+    """A column of dates and times as Arrow timestamps. Text is read if it is ISO 8601.
+
+    Raises:
+        TableError: for other values, with the column and the row.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+
+    if pa.types.is_timestamp(array.type):
+        return array
+    times = iso_times(array)
+    if times is not None:
+        return times
+    for row, value in enumerate(array):
+        if iso_times(pa.chunked_array([[value.as_py()]], array.type)) is None:
+            raise TableError(
+                f"{source}: column {name!r} holds {value.as_py()!r} in data row {first_row + row + 1}, expected a date "
+                "or time such as 2024-01-31 or 2024-01-31T18:30:00"
+            )
+    raise TableError(f"{source}: column {name!r} mixes times with and without a zone, expected one or the other")
+
+
+def iso_times(array: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Text as timestamps (in UTC where a zone is given), ``None`` if any of it is not ISO 8601."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
+        return array.cast(pa.timestamp("us")) if array.null_count == len(array) else None
+    for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+        try:
+            return array.cast(kind).cast(pa.timestamp("us"))
+        except pa.ArrowInvalid:
+            continue
+    return None
+
+
+def days(times: pa.ChunkedArray) -> np.ndarray:
+    """Days since 1970 as float64 [N], missing values as NaN.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> import datetime as dt
+        >>> days(pa.chunked_array([[dt.datetime(1970, 1, 2, 12), None]])).tolist()
+        [1.5, nan]
+    """
+    import pyarrow as pa  # noqa: PLC0415
+
+    microseconds: np.ndarray = times.cast(pa.timestamp("us")).cast(pa.int64()).cast(pa.float64(), safe=False).to_numpy()
+    found: np.ndarray = microseconds / 1e6 / _SECONDS_A_DAY
+    return found
