@@ -1,9 +1,26 @@
 """Encoders, heads, and the model that joins them."""
 
+from counterpoint.models.cost import Cost, cost_of, multiply_adds
 from counterpoint.models.embedding import CodeEmbedding
 from counterpoint.models.lenet import LeNetEncoder, LeNetHead
 from counterpoint.models.mlp import MLPEncoder
+from counterpoint.models.mmoe import MMoEEncoder, MMoEHead
 from counterpoint.models.multi_task import MultiTaskModel
+from counterpoint.models.ple import PLEEncoder, PLEHead
 from counterpoint.models.table_network import TableNetwork
 
-__all__ = ["CodeEmbedding", "LeNetEncoder", "LeNetHead", "MLPEncoder", "MultiTaskModel", "TableNetwork"]
+__all__ = [
+    "CodeEmbedding",
+    "Cost",
+    "LeNetEncoder",
+    "LeNetHead",
+    "MLPEncoder",
+    "MMoEEncoder",
+    "MMoEHead",
+    "MultiTaskModel",
+    "PLEEncoder",
+    "PLEHead",
+    "TableNetwork",
+    "cost_of",
+    "multiply_adds",
+]

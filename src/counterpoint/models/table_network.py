@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from torch import nn
 
-from counterpoint.models.embedding import CodeEmbedding
+from counterpoint.models.embedding import CodeEmbedding, embedding_width
 from counterpoint.models.mlp import MLPEncoder
+from counterpoint.models.mmoe import MMoEEncoder, MMoEHead
+from counterpoint.models.ple import PLEEncoder, PLEHead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Architecture = Literal["mlp"]
+Architecture = Literal["mlp", "mmoe", "ple"]
+
+# Experts of each task's own in "ple".
+_OWN = 1
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -27,10 +32,13 @@ class TableNetwork:
 
     Attributes:
         architecture: ``"mlp"``: hidden layers that all tasks share (:class:`MLPEncoder`) and a linear head for each.
+            ``"mmoe"``: experts that all tasks share, a gate and a tower for each (:class:`MMoEEncoder`). ``"ple"``: the
+            same and an expert of each task's own (:class:`PLEEncoder` of one level).
         inputs: Number of dense columns.
         cardinalities: Number of codes of each code column, with code 0, which stands for rare, unknown and missing.
-        hidden: Width of each hidden layer, of which a row passes all.
-        experts: Number of experts that all tasks share; the mixtures have them.
+        hidden: Width of each hidden layer, of which a row passes all. In the mixtures the last one, if there are
+            several, is in each task's tower and the others are those of each expert.
+        experts: Number of experts that all tasks share, in the mixtures.
         dropout: Share of each hidden layer's outputs that training drops.
 
     Raises:
@@ -70,16 +78,21 @@ class TableNetwork:
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout!r}, expected a number from 0 to below 1")
 
-    def encoder(self, tasks: Sequence[str]) -> nn.Module:  # noqa: ARG002  (this architecture has nothing of single tasks)
+    def encoder(self, tasks: Sequence[str]) -> nn.Module:
         """What comes before the FanOut.
 
         Args:
             tasks: The tasks that share it.
         """
-        if not self.cardinalities:
-            return MLPEncoder(self.inputs, self.hidden, self.dropout)
-        embed = CodeEmbedding(self.inputs, self.cardinalities)
-        return nn.Sequential(embed, MLPEncoder(embed.width, self.hidden, self.dropout))
+        embed = CodeEmbedding(self.inputs, self.cardinalities) if self.cardinalities else None
+        if self.architecture == "mmoe":
+            return MMoEEncoder(self._width, self._expert, self.experts, dropout=self.dropout, embed=embed)
+        if self.architecture == "ple":
+            return PLEEncoder(
+                self._width, self._expert, len(tasks), shared=self.experts, own=_OWN, dropout=self.dropout, embed=embed
+            )
+        shared = MLPEncoder(self._width, self.hidden, self.dropout)
+        return shared if embed is None else nn.Sequential(embed, shared)
 
     def head(self, task: str, outputs: int) -> nn.Module:  # noqa: ARG002  (every task gets the same)
         """What comes after it: takes what the encoder returns.
@@ -88,14 +101,46 @@ class TableNetwork:
             task: Name of the task.
             outputs: Number of its outputs: classes, or 1.
         """
+        if self.architecture == "mmoe":
+            return MMoEHead(
+                self._width, self._expert[-1], self.experts, outputs, hidden=self._tower, dropout=self.dropout
+            )
+        if self.architecture == "ple":
+            return PLEHead(
+                self._width,
+                self._expert,
+                outputs,
+                shared=self.experts,
+                own=_OWN,
+                tower_hidden=self._tower,
+                dropout=self.dropout,
+            )
         return nn.Linear(self.hidden[-1], outputs)
+
+    @property
+    def _width(self) -> int:
+        """Columns once codes are embedded."""
+        return self.inputs + sum(map(embedding_width, self.cardinalities))
+
+    @property
+    def _expert(self) -> tuple[int, ...]:
+        return self.hidden[:-1] or self.hidden
+
+    @property
+    def _tower(self) -> tuple[int, ...]:
+        return self.hidden[1:][-1:]
 
     def describe(self) -> str:
         """Words for a report."""
         columns = len(self.cardinalities)
         embedded = f"{_counted(columns, 'embedded category column')}, " if columns else ""
         dropped = f", dropout of {self.dropout:g}" if self.dropout else ""
-        return f"{embedded}{_layers(self.hidden)}{dropped}, one linear head a task"
+        if self.architecture == "mlp":
+            return f"{embedded}{_layers(self.hidden)}{dropped}, one linear head a task"
+        experts = _counted(self.experts, "shared expert")
+        own = f" and {_counted(_OWN, 'expert')} of each task's own" if self.architecture == "ple" else ""
+        tower = f"tower of {self._tower[0]}" if self._tower else "linear head"
+        return f"{embedded}{experts}{own}, each with {_layers(self._expert)}{dropped}, one gate and one {tower} a task"
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, strings and lists."""
