@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from counterpoint.grouping import Grouping, Network, group_tasks
     from counterpoint.models import MultiTaskModel
+    from counterpoint.serving import load_bundle
     from counterpoint.tasks import Task
     from counterpoint.trajectory import (
         Probe,
@@ -72,6 +73,7 @@ _HOMES = {
     ),
     "counterpoint.grouping": ("Grouping", "Network", "group_tasks"),
     "counterpoint.models": ("MultiTaskModel",),
+    "counterpoint.serving": ("load_bundle",),
     "counterpoint.tasks": ("Task",),
     "counterpoint.trajectory": (
         "Probe",
@@ -123,6 +125,7 @@ __all__ = [  # noqa: RUF022  (grouped by the question they answer)
     "optimization_deficit",
     "Task",
     "MultiTaskModel",
+    "load_bundle",
 ]
 
 
