@@ -22,7 +22,8 @@ from scipy import stats
 
 from counterpoint import AffinityMeter
 from counterpoint.affinity import last_layers
-from counterpoint.study.network_job import MeterSettings, NetworkJob, train_network
+from counterpoint.study.comparison import MeterSettings
+from counterpoint.study.network_job import NetworkJob, train_network
 from counterpoint.study.source import SOURCES, Source
 from measuring import interleaved, print_table, record, round_by_round, seconds_of, spread, target
 

@@ -5,19 +5,26 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from counterpoint.commands.demo import demo
 from counterpoint.commands.explain import explain
 from counterpoint.commands.group import group
 from counterpoint.commands.report import report
+from counterpoint.commands.study import study
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jsonargparse import ArgumentParser
 
-_COMMANDS: dict[str, Callable[..., None]] = {"demo": demo, "group": group, "explain": explain, "report": report}
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "study": study,
+    "group": group,
+    "explain": explain,
+    "report": report,
+    "demo": demo,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -47,6 +54,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenProcessPool:
         return _complain("a training process was killed, perhaps for want of memory; try fewer --workers")
     except KeyboardInterrupt:
+        if chosen.subcommand == "study":
+            return _complain("interrupted; finished runs are kept: the same command goes on from there", code=130)
         return _complain("interrupted; this study's results were not saved", code=130)
     return 0
 
@@ -63,6 +72,12 @@ def _parser() -> ArgumentParser:
         if command is group:  # the one file that may be left out
             own.add_argument("affinity", nargs="?", type=Path, help="A saved affinity (JSON): is grouped as it is.")
             own.add_function_arguments(command, as_group=False, skip={"affinity"})
+        elif command is study:
+            own.add_argument("data", nargs="?", type=str | dict[str, Any], help="The table: CSV, .csv.gz or Parquet.")
+            own.add_argument(
+                "--task", action="append", default=[], help="What a target is, such as price:regression:log; repeat it."
+            )
+            own.add_function_arguments(command, as_group=False, skip={"data", "task"})
         else:
             own.add_function_arguments(command, as_group=False, as_positional=command is report)
         commands.add_subcommand(name, own, help=lines.partition("\n")[0])

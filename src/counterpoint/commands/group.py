@@ -72,8 +72,8 @@ def group(  # noqa: PLR0917  (the command's options)
     from dataclasses import replace  # noqa: PLC0415
 
     from counterpoint.report import chosen_candidate, group_verdict, write_group_report  # noqa: PLC0415
+    from counterpoint.study.comparison import MeterSettings  # noqa: PLC0415
     from counterpoint.study.group import GroupStudy  # noqa: PLC0415
-    from counterpoint.study.network_job import MeterSettings  # noqa: PLC0415
     from counterpoint.study.source import SOURCES  # noqa: PLC0415
     from counterpoint.terminal import GroupProgress, console, methods_table, networks_table  # noqa: PLC0415
 

@@ -1,7 +1,6 @@
 """The explain study on a source of a few rows."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import pytest
 import torch
@@ -50,6 +49,10 @@ def series(results, method, task, seed, quantity):
     return rows["step"].to_numpy(), rows["value"].to_numpy()
 
 
+def encoder(_):
+    return MLPEncoder(2, (8, 4))
+
+
 def head(_):
     return torch.nn.Linear(4, 1)
 
@@ -60,7 +63,7 @@ SOURCE = Source(
     tasks=TASKS,
     data=Quadrants(),
     task=Task.binary,
-    encoder=partial(MLPEncoder, 2, (8, 4)),
+    encoder=encoder,
     head=head,
     fit=FitSettings(epochs=3, batch_size=16),
     lr=0.02,

@@ -1,0 +1,193 @@
+"""``counterpoint study``: a table in, a decision and a servable model out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from counterpoint.commands.command_line import command_line, names
+
+
+def study(  # noqa: PLR0917  (options of a command line)
+    data: str | dict[str, Any] | None = None,
+    targets: str = "",
+    task: list[str] = [],  # noqa: B006  (read only; what the command line shows as the default)
+    networks: int | None = None,
+    minutes: float | None = None,
+    weightings: str = "mgda,dibs",
+    seeds: int = 3,
+    scale_trials: int = 4,
+    architecture: Literal["mlp", "mmoe", "ple"] = "mlp",
+    hidden: str = "256,256",
+    features: str = "",
+    drop: str = "",
+    split: Literal["auto", "random", "stratified", "grouped", "time"] = "auto",
+    group_by: str | None = None,
+    time_by: str | None = None,
+    validation: float = 0.15,
+    test: float = 0.15,
+    split_seed: int = 0,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float = 1e-3,
+    method: Literal["first-order", "last-layer", "lookahead", "features"] = "first-order",
+    every: int = 10,
+    encoder: dict[str, Any] | None = None,
+    heads: dict[str, Any] | None = None,
+    out: Path = Path("runs/study"),
+    workers: int | None = None,
+    executor: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    devices: int = 1,
+    nodes: int = 1,
+) -> None:
+    """Which tasks to train together, how, and what that gains over separate models, on your own table.
+
+    Trains each target alone, all together, with several weightings and loss scales, and in the groups that measured
+    affinities suggest. Chooses on validation rows, confirms on test rows, and writes a report and a model that
+    predicts. A study that was stopped goes on where it was when it is started again.
+
+    Args:
+        data: the table: CSV, .csv.gz or Parquet. In a config file also class_path and init_args of a torch Dataset or
+            a LightningDataModule.
+        targets: columns to predict, separated by commas.
+        task: what targets are where that is not to be inferred, such as price:regression:log or visits:count.
+        networks: the most networks to serve; by default no limit.
+        minutes: the time to stay within; what is least useful is dropped first, and said.
+        weightings: what to balance tasks with besides the plain sum of their losses, separated by commas.
+        seeds: trainings of each network.
+        scale_trials: vectors of loss scales to try.
+        architecture: the network for tables.
+        hidden: widths of its hidden layers, separated by commas.
+        features: the only columns to use, separated by commas; by default all others.
+        drop: columns not to use, separated by commas.
+        split: how rows are split; auto is stratified by classes, or by group or time where one is named.
+        group_by: rows with the same value in this column stay in one split.
+        time_by: the oldest rows by this column train, the newest test.
+        validation: share of the rows to choose with.
+        test: share of the rows to test with.
+        split_seed: seed of the split.
+        epochs: passes over the training rows; by default what suits their number, with early stopping.
+        batch_size: rows a step; by default what suits their number.
+        lr: learning rate of Adam.
+        method: how affinities are measured.
+        every: training steps from one measurement to the next.
+        encoder: class_path and init_args of the shared part, for a Dataset.
+        heads: class_path and init_args of a head by task, for a Dataset.
+        out: folder for runs, results, report and model.
+        workers: trainings side by side, by default one a core.
+        executor: where trainings run; ray needs the extra 'ray'.
+        address: an existing Ray cluster, such as auto or ray://host:10001; by default one on this machine.
+        devices: processes that train each network together.
+        nodes: machines that train each network together; start it with torchrun on each.
+    """
+    options = dict(locals())
+    if data is None:
+        raise ValueError("no data are given, expected a table: counterpoint study table.csv --targets price,cut")
+    from counterpoint.study.comparison import MeterSettings  # noqa: PLC0415
+    from counterpoint.study.execution import RanksExecutor, launched, ranks, relaunch  # noqa: PLC0415
+    from counterpoint.study.study import Study  # noqa: PLC0415
+
+    asked = Study(
+        data=data,
+        tasks=_tasks(names(targets), task),
+        encoder=encoder,
+        heads=heads,
+        networks=networks,
+        weightings=names(weightings),
+        seeds=seeds,
+        scale_trials=scale_trials,
+        minutes=minutes,
+        architecture=architecture,
+        hidden=_widths(hidden),
+        features=names(features),
+        drop=names(drop),
+        split=split,
+        group_by=group_by,
+        time_by=time_by,
+        validation=validation,
+        test=test,
+        split_seed=split_seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        meter=MeterSettings(method, every),
+        out=out,
+        workers=workers,
+        executor=executor,
+        address=address,
+        devices=devices,
+        nodes=nodes,
+    )
+    command = command_line(study, options, "data")
+    if not launched():
+        if devices * nodes == 1:
+            _run(asked, command)
+            return
+        code = relaunch(devices, nodes)
+        if code:
+            raise SystemExit(code)
+        return
+    from dataclasses import replace  # noqa: PLC0415
+
+    with ranks() as place:
+        if place.leader:
+            _run(replace(asked, executor=RanksExecutor(place)), command)
+        else:
+            place.follow()
+
+
+def _run(asked: Any, command: str) -> None:
+    from counterpoint.report import study_verdict, write_study_report  # noqa: PLC0415
+    from counterpoint.terminal import InvestigationProgress, console, decision_table  # noqa: PLC0415
+
+    with console.status("Preparing the data") as status:
+        subject = asked.subject(status.update)
+    for sentence in _about(subject):
+        console.print(sentence, markup=False, soft_wrap=True)
+    with InvestigationProgress() as progress:
+        results = asked.run(command, progress, subject)
+    page = write_study_report(results, asked.folder / "report.html").resolve()
+    console.print(decision_table(results))
+    for sentence in study_verdict(results):
+        console.print(sentence, markup=False)
+    console.print(f"Report: {page}", markup=False, soft_wrap=True)
+    if results.about.get("bundle"):
+        console.print(
+            f"Model:  {asked.folder / results.about['bundle']}  "
+            f"(counterpoint predict {asked.folder / results.about['bundle']} new.csv)",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _about(subject: Any) -> list[str]:
+    """What people should know of their data before hours of training."""
+    rows = subject.source.about()["rows"]
+    facts = subject.facts()
+    lines = [f"Rows: {', '.join(f'{count:,} {split}' for split, count in rows.items())}"]
+    for task in facts.get("tasks", ()):
+        missing = sum(task["missing"].values())
+        classes = f" of {task['classes']} classes" if task["classes"] and task["kind"] == "multiclass" else ""
+        transform = f", {task['transform']}" if task["transform"] != "none" else ""
+        lines.append(
+            f"Task {task['name']}: {task['kind']}{classes}{transform}"
+            + (f", {missing:,} labels missing" if missing else "")
+        )
+    lines += [f"Not used: {each['column']}: {each['reason']}" for each in facts.get("dropped", ())]
+    lines += [f"Warning: {leak['sentence']}" for leak in facts.get("leaks", ())]
+    return lines
+
+
+def _tasks(targets: tuple[str, ...], overrides: list[str]) -> list[str]:
+    """Targets with what was said of them; what is said of others is refused where the table is read."""
+    said = {text.rsplit(":", 2)[0] if text.count(":") > 1 else text.partition(":")[0]: text for text in overrides}
+    left = [text for name, text in said.items() if name not in targets]
+    return [said.get(name, name) for name in targets] + left
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(width) for width in names(text))
+    except ValueError:
+        raise ValueError(f"hidden is {text!r}, expected widths such as 256,256") from None
