@@ -45,7 +45,7 @@ def plain(name: str, values: pd.Series[Any] | pa.ChunkedArray, *, source: str = 
     array = _arrow(name, values, source) if isinstance(values, pd.Series) else values
     if pa.types.is_dictionary(array.type):
         array = as_text(array.cast(array.type.value_type))
-    return _plain_type(name, array)
+    return _plain_type(array)
 
 
 def _arrow(name: str, values: pd.Series[Any], source: str) -> pa.ChunkedArray:
@@ -77,7 +77,7 @@ def mixture(name: str, source: str, row: int, value: str, rest: str) -> TableErr
     return TableError(f"{source}: column {name!r} holds {value} in data row {row + 1}, expected {rest}: {todo}")
 
 
-def _plain_type(name: str, array: pa.ChunkedArray) -> pa.ChunkedArray:
+def _plain_type(array: pa.ChunkedArray) -> pa.ChunkedArray:  # noqa: PLR0911  (a table of types)
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
 

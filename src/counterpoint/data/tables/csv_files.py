@@ -7,8 +7,6 @@ import zlib
 from codecs import getincrementaldecoder
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from counterpoint.data.tables.columns import MISSING, mixture, plain
 from counterpoint.data.tables.errors import TableError
 from counterpoint.data.tables.values import NUMBER, first_text_row
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    import numpy as np
     import pyarrow as pa
 
 _CHUNK = 1 << 22
@@ -117,8 +116,8 @@ def check_csv(path: Path) -> str:
 
 def _not_utf8(path: Path, position: int, line: int, byte: int) -> TableError:
     return TableError(
-        f"{path}: byte {byte:#04x} at position {position} (line {line}) is not UTF-8, expected a file in UTF-8: save it "
-        "in that encoding, for instance with iconv -f latin1 -t utf-8"
+        f"{path}: byte {byte:#04x} at position {position} (line {line}) is not UTF-8, expected UTF-8: convert "
+        "it, for instance with iconv -f latin1 -t utf-8"
     )
 
 
@@ -167,7 +166,8 @@ def _names(path: Path, header: str) -> list[str]:
         if name in names[:place]:
             first = names.index(name) + 1
             raise TableError(
-                f"{path}: columns {first} and {place + 1} are both called {name!r}, expected different names: rename one"
+                f"{path}: columns {first} and {place + 1} are both called {name!r}, expected different names: "
+                "rename one"
             )
     return names
 

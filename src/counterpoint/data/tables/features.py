@@ -93,19 +93,19 @@ class Feature:
         """
         where = {"source": source, "first_row": first_row}
         if self.kind == "numeric":
-            return as_numbers(self.name, array, **where)[:, None]  # type: ignore[arg-type]
+            return _column(as_numbers(self.name, array, **where))  # type: ignore[arg-type]
         if self.kind == "boolean":
-            return as_booleans(self.name, array, **where)[:, None]  # type: ignore[arg-type]
+            return _column(as_booleans(self.name, array, **where))  # type: ignore[arg-type]
         if self.kind == "datetime":
             times = as_times(self.name, array, **where)  # type: ignore[arg-type]
             return np.stack([_part(times, part) for part in self.parts], axis=1)
         index, missing = self._index(array)
         if self.coded:
-            return np.nan_to_num(index + 1, nan=0.0)[:, None]
+            return _column(np.nan_to_num(index + 1, nan=0.0))
         index = np.nan_to_num(index, nan=-1.0)
         if self.missing:
             index[missing] = len(self.categories)
-        return index[:, None]
+        return _column(index)
 
     def unknown(self, array: pa.ChunkedArray) -> int:
         """How many values of a category column are none of :attr:`categories`."""
@@ -139,6 +139,10 @@ def _part(times: pa.ChunkedArray, part: str) -> np.ndarray:
         return days(times)
     found: np.ndarray = getattr(pc, part.replace(" ", "_"))(times).cast(pa.float64()).to_numpy()
     return found
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+    return values.reshape(-1, 1)
 
 
 def _present(values: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,7 +81,31 @@ def target_of(
     return target, reason
 
 
-def _kind(present: pa.ChunkedArray, distinct: int, *, number: bool) -> tuple[TargetKind, str]:
+def with_statistics(target: Target, array: pa.ChunkedArray, train: np.ndarray, *, source: str = "the table") -> Target:
+    """The target with mean, deviation and baseline of its labels in training rows.
+
+    Args:
+        target: The target.
+        array: Its plain values in all rows.
+        train: Which rows train, [N] of bool.
+        source: Where the values come from, for errors.
+    """
+    if target.classes:
+        return target
+    values = as_numbers(target.name, array, source=source)
+    values = values[train & ~np.isnan(values)]
+    if target.kind == "regression":
+        values = target.transformed(values)
+        scale = float(values.std())
+        return replace(target, mean=float(values.mean()), scale=scale, baseline=scale)
+    # Poisson deviance of predicting the mean m: 2 (y log(y / m) - y + m), whose last terms cancel on average.
+    mean, positive = values.mean(), values[values > 0]
+    return replace(target, baseline=float(2 * (positive * np.log(positive / mean)).sum() / len(values)))
+
+
+def _kind(  # noqa: PLR0911  (a list of rules)
+    present: pa.ChunkedArray, distinct: int, *, number: bool
+) -> tuple[TargetKind, str]:
     import pyarrow as pa  # noqa: PLC0415
 
     if pa.types.is_boolean(present.type):

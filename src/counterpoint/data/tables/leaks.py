@@ -62,15 +62,14 @@ def find_leaks(columns: Mapping[str, np.ndarray], targets: Mapping[Target, np.nd
     for column, values in columns.items():
         bins = _bins(values)
         for target, labels in targets.items():
-            strength = (
-                _told_apart(bins, labels)
-                if target.classes
-                else max(_explained(bins, labels), _monotone(values, labels))
-            )
+            if target.classes:
+                strength = _told_apart(bins, labels)
+            else:
+                strength = max(_explained(bins, labels), _monotone(values, labels))
             if strength >= REPORTED_FROM:
                 sentence = (
-                    f"Column {column!r} alone determines {target.name!r} almost exactly ({strength:.4f} of 1): if it is "
-                    f"known only together with {target.name!r}, leave it out (--drop {column})."
+                    f"Column {column!r} alone determines {target.name!r} almost exactly ({strength:.4f} of 1): if it "
+                    f"is known only when {target.name!r} is, leave it out (--drop {column})."
                 )
                 found.append(Leak(column, target.name, strength, sentence))
     return tuple(found)

@@ -53,6 +53,9 @@ class TableOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("targets", "tasks", "features", "drop"):
+            if not isinstance(getattr(self, name), tuple):
+                raise TableError(f"{name} is {getattr(self, name)!r}, expected a tuple of names")
         if not self.targets:
             raise TableError("no target is given, expected at least one column to predict: --targets price,cut")
         for what, names in (("target", self.targets), ("feature", self.features), ("column to drop", self.drop)):
@@ -135,7 +138,9 @@ class TableOptions:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TableOptions:
         """The options that :meth:`to_json` described."""
-        known = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        known: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
         return cls(**{name: known[name] for name in cls.__dataclass_fields__})
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from counterpoint.data.tables.leaks import Leak, find_leaks
 from counterpoint.data.tables.errors import TableError
+from counterpoint.data.tables.leaks import Leak, find_leaks
 from counterpoint.data.tables.plan import TablePlan, plan_table
 from counterpoint.data.tables.preprocessing import Preprocessing
 from counterpoint.data.tables.reading import TableSource, content_hash, open_table
+from counterpoint.data.tables.row_splits import is_label
 from counterpoint.data.tables.schema import FORMAT, Dropped, TableSchema
 from counterpoint.data.tables.splitting import SPLITS
 from counterpoint.data.tables.store import PreparedTable, SplitWriter, building, save_facts, stored
@@ -142,9 +143,9 @@ def _write(
         start = 0
         for batch in source.batches(list(preprocessing.columns)):
             inputs = preprocessing.transform(batch, source=source.label, first_row=start)
-            split = plan.split[start : start + len(batch)]
+            places = plan.split[start : start + len(batch)]
             for place, writer in enumerate(writers):
-                writer.append(inputs[split == place])
+                writer.append(inputs[places == place])
             start += len(batch)
             say(f"writing inputs: {start / source.rows:.0%}")
 
@@ -153,7 +154,7 @@ def _schema(source: TableSource, plan: TablePlan, fitted: _Fitted, options: Tabl
     used = fitted.preprocessing.columns
     missing = {
         target.name: {
-            split: int(((plan.split == place) & _missing(plan.labels[target.name])).sum())
+            split: int(((plan.split == place) & ~is_label(plan.labels[target.name])).sum())
             for place, split in enumerate(SPLITS)
         }
         for target in plan.targets
@@ -174,8 +175,3 @@ def _schema(source: TableSource, plan: TablePlan, fitted: _Fitted, options: Tabl
         split=plan.description,
         notes=plan.notes,
     )
-
-
-def _missing(labels: np.ndarray) -> np.ndarray:
-    found: np.ndarray = labels < 0 if labels.dtype == np.int64 else np.isnan(labels)
-    return found

@@ -184,7 +184,7 @@ class Preprocessing:
         return transformer
 
 
-def _numbers() -> Any:  # noqa: ANN401  (scikit-learn has no types)
+def _numbers() -> Any:
     from sklearn.impute import SimpleImputer  # noqa: PLC0415
     from sklearn.pipeline import Pipeline  # noqa: PLC0415
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from counterpoint.data.tables.columns import UnusableColumnError, plain
 from counterpoint.data.tables.csv_files import csv_batches, csv_names, read_csv
@@ -94,7 +94,7 @@ def open_table(table: Path | str | pd.DataFrame) -> TableSource:
 
 
 def read_table(table: Path | str | pd.DataFrame, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """A whole file as a DataFrame; a DataFrame as it is.
+    r"""A whole file as a DataFrame; a DataFrame as it is.
 
     Args:
         table: A .csv, .csv.gz or .parquet file, or a DataFrame.
@@ -107,7 +107,7 @@ def read_table(table: Path | str | pd.DataFrame, columns: Sequence[str] | None =
         >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = pathlib.Path(folder, "tiny.csv")
-        ...     _ = file.write_text("x,size\\n1.5,S\\nNA,L\\n")
+        ...     _ = file.write_text("x,size\n1.5,S\nNA,L\n")
         ...     read_table(file).to_dict("list")
         {'x': [1.5, nan], 'size': ['S', 'L']}
     """
@@ -266,6 +266,6 @@ def _refuse_no_rows(label: str, rows: int) -> None:
         raise TableError(f"{label} has a header and no rows, expected rows below it")
 
 
-def _unreadable(path: Path, error: Any) -> TableError:  # noqa: ANN401
+def _unreadable(path: Path, error: Exception) -> TableError:
     first = str(error).splitlines()[0].rstrip(".")
     return TableError(f"{path} cannot be read as Parquet ({first}), expected a complete Parquet file: write it again")

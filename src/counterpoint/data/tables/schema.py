@@ -103,7 +103,7 @@ class TableSchema:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TableSchema:
         """The schema that :meth:`to_json` described."""
-        parts = {
+        parts: dict[str, Any] = {
             "options": TableOptions.from_json(values["options"]),
             "targets": tuple(Target.from_json(target) for target in values["targets"]),
             "preprocessing": Preprocessing.from_json(values["preprocessing"]),

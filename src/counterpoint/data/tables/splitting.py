@@ -102,7 +102,8 @@ def split_by_group(groups: np.ndarray, share: np.ndarray, seed: int, *, column: 
         of_group[group] = chosen
         used[chosen] = True
         lacking[chosen] -= sizes[group]
-    return of_group[groups]
+    found: np.ndarray = of_group[groups]
+    return found
 
 
 def split_by_time(times: np.ndarray, share: np.ndarray, *, column: str) -> np.ndarray:

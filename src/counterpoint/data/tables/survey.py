@@ -142,11 +142,11 @@ class Survey:
         found = pc.min_max(array).as_py()
         if found["min"] is None:
             return
-        self._least = found["min"] if self._least is None else min(self._least, found["min"])  # type: ignore[call-overload]
-        self._most = found["max"] if self._most is None else max(self._most, found["max"])  # type: ignore[call-overload]
+        self._least = found["min"] if self._least is None else min(self._least, found["min"])
+        self._most = found["max"] if self._most is None else max(self._most, found["max"])
 
     def _id(self, kind: Kind) -> str | None:
-        """A measured integer may happen to be different in every row: an id also counts, only rises, or is called so."""
+        """A measured whole number may be different in every row: an id also counts, only rises, or is called so."""
         present = self._rows - self._missing
         if present < 3:
             return None
@@ -154,7 +154,9 @@ class Survey:
             return "has another text in every row"
         if kind != "numeric" or not self._whole:
             return None
-        values = np.concatenate(self._whole)
+        return self._id_of_numbers(np.concatenate(self._whole))
+
+    def _id_of_numbers(self, values: np.ndarray) -> str | None:
         if len(np.unique(values)) < len(values):
             return None
         if int(values.max()) - int(values.min()) == len(values) - 1:

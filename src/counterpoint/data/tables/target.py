@@ -13,7 +13,7 @@ from counterpoint.data.tables.errors import TableError
 from counterpoint.data.tables.values import as_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
     import pyarrow as pa
@@ -24,8 +24,8 @@ Label = str | int | float | bool
 # The label of a class target that has none: what torch's losses ignore.
 NO_CLASS = -100
 
-_FORWARD = {"none": lambda values: values, "log": np.log, "log1p": np.log1p}
-_BACKWARD = {"none": lambda values: values, "log": np.exp, "log1p": np.expm1}
+_FORWARD: dict[str, Callable[[np.ndarray], np.ndarray]] = {"none": np.asarray, "log": np.log, "log1p": np.log1p}
+_BACKWARD: dict[str, Callable[[np.ndarray], np.ndarray]] = {"none": np.asarray, "log": np.exp, "log1p": np.expm1}
 _ABOVE = {"log": 0.0, "log1p": -1.0}
 
 
@@ -81,7 +81,8 @@ class Target:
             return self._class_numbers(array, source)
         values = as_numbers(self.name, array, source=source)
         if self.kind == "count":
-            self._refuse_first(values, (values < 0) | (values != np.floor(values)), "expected counts 0, 1, 2", source)
+            wrong, todo = (values < 0) | (values != np.floor(values)), f"say --task {self.name}:regression"
+            self._refuse_first(values, wrong, f"expected counts 0, 1, 2, ...: correct it, or {todo}", source)
             return values.astype(np.float32)
         return ((self.transformed(values, source=source) - self.mean) / self.scale).astype(np.float32)
 
@@ -93,18 +94,15 @@ class Target:
         """
         if self.transform in _ABOVE:
             least = _ABOVE[self.transform]
-            what = f"expected numbers above {least:g} for {self.transform!r}"
+            what = f"expected numbers above {least:g} for {self.transform!r}: correct it, or leave the transform out"
             self._refuse_first(values, values <= least, what, source)
-        found: np.ndarray = _FORWARD[self.transform](values)
-        return found
+        return _FORWARD[self.transform](values)
 
     def _refuse_first(self, values: np.ndarray, wrong: np.ndarray, expected: str, source: str) -> None:
         rows = np.flatnonzero(wrong & ~np.isnan(values))
         if len(rows):
-            raise TableError(
-                f"{source}: target {self.name!r} is {values[rows[0]]:g} in data row {rows[0] + 1}, {expected}: correct "
-                f"it, or say what the target is (--task {self.name}:regression)"
-            )
+            where = f"{source}: target {self.name!r} is {values[rows[0]]:g} in data row {rows[0] + 1}"
+            raise TableError(f"{where}, {expected}")
 
     def _class_numbers(self, array: pa.ChunkedArray, source: str) -> np.ndarray:
         import pyarrow as pa  # noqa: PLC0415
