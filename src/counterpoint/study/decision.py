@@ -241,4 +241,4 @@ def _verdict(chosen: Method, contrasts: Sequence[Contrast]) -> Verdict:
 def _estimate(values: dict[str, Any]) -> Estimate:
     ends = {"mean": math.nan, "low": -math.inf, "high": math.inf, "spread": math.nan}
     known = {name: ends[name] if value is None else value for name, value in values.items()}
-    return Estimate(**known)  # type: ignore[arg-type]  (seeds is never None)
+    return Estimate(known["mean"], known["low"], known["high"], known["spread"], int(known["seeds"]))

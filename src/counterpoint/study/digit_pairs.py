@@ -20,7 +20,7 @@ from counterpoint.tasks import Task
 from counterpoint.training import FitSettings, fit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -58,6 +58,10 @@ class Outcome:
     examples: pd.DataFrame
 
 
+def _encoder(tasks: Sequence[str]) -> LeNetEncoder:  # noqa: ARG001  (the same for all)
+    return LeNetEncoder()
+
+
 def _head(task: str) -> LeNetHead:  # noqa: ARG001  (every task gets the same)
     return LeNetHead()
 
@@ -76,7 +80,7 @@ _SOURCE = Source(
     tasks=TASKS,
     data=DigitPairs(),
     task=_task,
-    encoder=LeNetEncoder,
+    encoder=_encoder,
     head=_head,
     fit=FitSettings(),
     lr=LEARNING_RATE,

@@ -17,9 +17,10 @@ import pandas as pd
 from counterpoint.affinity import Affinity
 from counterpoint.balancing import FanOut, get_weighting
 from counterpoint.study import proposals
+from counterpoint.study.comparison import MeterSettings
+from counterpoint.study.execution.local import run_all
 from counterpoint.study.group_results import FAMILIES, NETWORKS, Candidate, GroupResults, run_id
-from counterpoint.study.local import run_all
-from counterpoint.study.network_job import MeterSettings, NetworkJob, TrainedNetwork, affinity_callback, train_network
+from counterpoint.study.network_job import NetworkJob, TrainedNetwork, affinity_callback, train_network
 from counterpoint.study.proposals import GroupingRules
 from counterpoint.study.provenance import provenance
 from counterpoint.study.results import check_writable, start_over

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,22 +20,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from counterpoint.affinity import Affinity
+    from counterpoint.study.comparison import MeterSettings
     from counterpoint.study.source import Source
     from counterpoint.training import FitSettings
-
-
-@dataclass(frozen=True)
-class MeterSettings:
-    """How affinities are measured in the joint training.
-
-    Attributes:
-        method: See :class:`~counterpoint.AffinityMeter`; ``"last-layer"`` is ``"first-order"`` at the last shared
-            layer.
-        every: Steps from one measurement to the next.
-    """
-
-    method: Literal["first-order", "last-layer", "lookahead", "features"] = "first-order"
-    every: int = 10
 
 
 @dataclass(frozen=True)

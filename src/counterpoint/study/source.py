@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import lightning
@@ -14,11 +14,12 @@ from counterpoint.data import DigitQuestions, Yeast
 from counterpoint.data.digit_questions import QUESTIONS
 from counterpoint.data.yeast import TASKS as YEAST_TASKS
 from counterpoint.models import LeNetEncoder, LeNetHead, MLPEncoder, MultiTaskModel
+from counterpoint.study.loss_scales import LossScales
 from counterpoint.tasks import Task
 from counterpoint.training import FitSettings, MultiTaskModule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from counterpoint.data import Split
 
@@ -36,6 +37,21 @@ class Data(Protocol):
 
 
 @dataclass(frozen=True)
+class Unit:
+    """How outputs and targets of a task with one number a row become what people read.
+
+    Attributes:
+        mean: Is added after
+        scale: was multiplied by.
+        logarithmic: Whether the output is the logarithm of what is predicted.
+    """
+
+    mean: float = 0.0
+    scale: float = 1.0
+    logarithmic: bool = False
+
+
+@dataclass(frozen=True)
 class Source:
     """Data with the tasks to learn and the parts of a network for them. All parts can be pickled.
 
@@ -45,11 +61,13 @@ class Source:
         tasks: Names of the tasks.
         data: What to load.
         task: Makes a task from its name.
-        encoder: Makes an encoder.
+        encoder: Makes an encoder for some of the tasks.
         head: Makes a task's head from its name.
         fit: How to train unless told otherwise.
         lr: Learning rate of Adam.
         network: What the report says about the network.
+        identity: Plain values that identify data, tasks and network; by default what the fields say.
+        units: How numbers become what people read, by task.
 
     Example:
         >>> source = SOURCES["yeast"]
@@ -62,25 +80,49 @@ class Source:
     tasks: tuple[str, ...]
     data: Data
     task: Callable[[str], Task]
-    encoder: Callable[[], torch.nn.Module]
+    encoder: Callable[[Sequence[str]], torch.nn.Module]
     head: Callable[[str], torch.nn.Module]
     fit: FitSettings
     lr: float = 1e-3
     network: str = ""
+    identity: tuple[str, ...] = ()
+    units: Mapping[str, Unit] = field(default_factory=dict)
+
+    @property
+    def content(self) -> list[str]:
+        """Plain values that identify data, tasks, network and optimizer."""
+        own = self.identity or (self.name, repr(self.data), self.network)
+        return [*own, repr(self.lr)]
 
     def splits(self, tasks: Sequence[str]) -> dict[str, Split]:
         """The three splits with the targets of some tasks."""
         return {name: split.only(tasks) for name, split in _loaded(self.data).items()}
 
-    def build(self, tasks: Sequence[str], weighting: str, seed: int) -> MultiTaskModule:
-        """An untrained network. One seed's networks start from the same encoder and heads, whatever they share."""
+    def build(
+        self, tasks: Sequence[str], weighting: str, seed: int, scales: Mapping[str, float] | None = None
+    ) -> MultiTaskModule:
+        """An untrained network. One seed's networks start from the same encoder and heads, whatever they share.
+
+        Args:
+            tasks: What it is for.
+            weighting: How the tasks are balanced.
+            seed: Seed of initialization.
+            scales: What each task's loss is multiplied by, in place of a weighting.
+        """
         lightning.seed_everything(seed, verbose=False)
-        encoder = self.encoder()
+        encoder = self.encoder(tasks)
         heads = {}
         for name in tasks:
             torch.manual_seed(1_000 * (seed + 1) + self.tasks.index(name))
             heads[name] = self.head(name)
-        model = MultiTaskModel(encoder, heads, FanOut(get_weighting(weighting), tasks))
+        # A network of one task is trained the same, whatever it would be balanced by.
+        if len(tasks) == 1:
+            fan_out = FanOut(get_weighting("uniform"), tasks)
+        elif scales:
+            fan_out = FanOut(LossScales({task: scales[task] for task in tasks}), tasks, heads="weighted")
+        else:
+            fan_out = FanOut(get_weighting(weighting), tasks)
+        model = MultiTaskModel(encoder, heads, fan_out)
         # Fresh tasks: metrics are state, and a module owns its own.
         return MultiTaskModule(model, [self.task(name) for name in tasks], lr=self.lr)
 
@@ -97,6 +139,14 @@ class Source:
 @cache
 def _loaded(data: Data) -> dict[str, Split]:
     return data.splits()
+
+
+def _yeast_encoder(tasks: Sequence[str]) -> torch.nn.Module:  # noqa: ARG001  (the same for all)
+    return MLPEncoder(103, (128, 64))
+
+
+def _digit_encoder(tasks: Sequence[str]) -> torch.nn.Module:  # noqa: ARG001  (the same for all)
+    return LeNetEncoder()
 
 
 def _one_logit(task: str) -> torch.nn.Module:  # noqa: ARG001  (every task gets the same)
@@ -121,7 +171,7 @@ SOURCES = {
         tasks=YEAST_TASKS,
         data=Yeast(),
         task=Task.binary,
-        encoder=partial(MLPEncoder, 103, (128, 64)),
+        encoder=_yeast_encoder,
         head=_one_logit,
         fit=FitSettings(epochs=15, batch_size=64, record_every=10),
         network="two hidden layers of 128 and 64, one linear head a task",
@@ -136,7 +186,7 @@ SOURCES = {
         tasks=tuple(QUESTIONS),
         data=DigitQuestions(),
         task=_digit_task,
-        encoder=LeNetEncoder,
+        encoder=_digit_encoder,
         head=_digit_head,
         fit=FitSettings(epochs=6, batch_size=128),
         network="LeNet, one head of two layers a task",

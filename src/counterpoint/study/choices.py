@@ -1,0 +1,58 @@
+"""What a budget decided, on disk: a study that is taken up again goes the way that it went. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from counterpoint.study.results import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+Choice = TypeVar("Choice")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Choices that depended on the clock, which runs another way the second time.
+
+    Attributes:
+        path: The file.
+        study: Identifies the study; another study's choices are not taken.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     choices = Choices(pathlib.Path(folder) / "choices.json", "abc")
+        ...     choices.made("seeds", lambda: 3), choices.made("seeds", lambda: 5)
+        (3, 3)
+    """
+
+    path: Path
+    study: str
+
+    def made(self, name: str, make: Callable[[], Choice]) -> Choice:
+        """A choice of plain values that was made before, or else is made and kept now.
+
+        Of two processes that come to it at once the first one chooses.
+        """
+        from filelock import FileLock  # noqa: PLC0415
+
+        with FileLock(self.path.with_suffix(".lock")):
+            known = self._read()
+            if name not in known:
+                known[name] = make()
+                text = json.dumps({"study": self.study, "choices": known}, indent=1)
+                write_atomically(self.path, lambda path: path.write_text(text, encoding="utf-8"))
+        chosen: Choice = known[name]
+        return chosen
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            values = json.loads(self.path.read_text(encoding="utf-8"))
+            return dict(values["choices"]) if values["study"] == self.study else {}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}

@@ -1,0 +1,136 @@
+"""What a study is to compare, and who hears how it gets on. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class MeterSettings:
+    """How affinities are measured in the joint training.
+
+    Attributes:
+        method: See :class:`~counterpoint.AffinityMeter`; ``"last-layer"`` is ``"first-order"`` at the last shared
+            layer.
+        every: Steps from one measurement to the next.
+    """
+
+    method: Literal["first-order", "last-layer", "lookahead", "features"] = "first-order"
+    every: int = 10
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is to be compared with each task alone and with all tasks together.
+
+    Attributes:
+        networks: The most networks to serve, ``None`` for no limit.
+        weightings: Names of the weightings to try besides the plain sum of the losses.
+        seeds: Trainings of each network.
+        scale_trials: Vectors of loss scales to try.
+        minutes: The time to stay within, ``None`` for as long as it takes.
+        meter: How affinities are measured in the joint training.
+
+    Raises:
+        ValueError: for numbers that make no sense.
+
+    Example:
+        >>> Comparison(networks=2).seeds
+        3
+    """
+
+    networks: int | None = None
+    weightings: tuple[str, ...] = ("mgda", "dibs")
+    seeds: int = 3
+    scale_trials: int = 4
+    minutes: float | None = None
+    meter: MeterSettings = field(default_factory=MeterSettings)
+
+    def __post_init__(self) -> None:
+        for name, least in (("seeds", 1), ("scale_trials", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        if self.networks is not None and self.networks < 1:
+            raise ValueError(f"networks is {self.networks}, expected at least 1")
+        if self.minutes is not None and not 0 < self.minutes < float("inf"):
+            raise ValueError(f"minutes is {self.minutes:g}, expected a positive number, or none for no limit")
+        object.__setattr__(self, "weightings", tuple(name.lower() for name in self.weightings))
+        for name in self.weightings:
+            if self.weightings.count(name) > 1:
+                raise ValueError(f"weighting {name!r} is given twice, expected each name once")
+
+    @property
+    def budget(self) -> float | None:
+        """Seconds to stay within."""
+        return None if self.minutes is None else 60 * self.minutes
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a study is about to do.
+
+    Attributes:
+        runs: Trainings, at most; those that are found finished included.
+        reused: Trainings that are finished already.
+        seconds: About how long the rest takes.
+        budget: Seconds allowed, ``None`` for as long as it takes.
+        workers: Trainings side by side.
+    """
+
+    runs: int
+    reused: int
+    seconds: float
+    budget: float | None
+    workers: int
+
+
+class Watcher(Protocol):
+    """Whoever wants to know how a study gets on."""
+
+    def planned(self, forecast: Forecast) -> None:
+        """What is about to be done, before it starts."""
+
+    def stage(self, title: str, runs: Sequence[str]) -> None:
+        """Trainings with these titles are about to start."""
+
+    def progress(self, index: int, share: float) -> None:
+        """A training of this stage has done a share of its work."""
+
+    def done(self, index: int, seconds: float) -> None:
+        """A training of this stage is finished."""
+
+    def failed(self, title: str, error: str) -> None:
+        """A training crashed; the others go on."""
+
+    def dropped(self, what: str, why: str) -> None:
+        """Something is left out for want of time."""
+
+
+class Silent:
+    """A watcher that wants to know nothing.
+
+    Example:
+        >>> Silent().stage("Training", ["a"])
+    """
+
+    def planned(self, forecast: Forecast) -> None:
+        """Nothing."""
+
+    def stage(self, title: str, runs: Sequence[str]) -> None:
+        """Nothing."""
+
+    def progress(self, index: int, share: float) -> None:
+        """Nothing."""
+
+    def done(self, index: int, seconds: float) -> None:
+        """Nothing."""
+
+    def failed(self, title: str, error: str) -> None:
+        """Nothing."""
+
+    def dropped(self, what: str, why: str) -> None:
+        """Nothing."""

@@ -1,0 +1,94 @@
+"""Does a run, or finds it done."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import save_file
+
+from counterpoint.models import cost_of
+from counterpoint.study.network_job import affinity_callback, one_thread
+from counterpoint.study.runs.predictions import predictions_of
+from counterpoint.study.runs.store import RunRecord
+from counterpoint.study.study_results import RUN_HISTORY
+from counterpoint.training import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import pandas as pd
+
+    from counterpoint.study.runs.job import RunJob
+    from counterpoint.training import MultiTaskModule
+
+
+def train_run(job: RunJob, on_epoch: Callable[[float], None]) -> RunRecord:
+    """Trains a network, tests it and stores everything, unless that is done already.
+
+    Two processes that come for the same run do it once: the second waits and takes what the first left.
+
+    Args:
+        job: What to do.
+        on_epoch: Called with the share that is done.
+
+    Raises:
+        ArithmeticError: if a result is not a number.
+    """
+    with job.store.lock(job.run):
+        found = job.store.finished(job.run)
+        return _train(job, on_epoch) if found is None else found
+
+
+def _train(job: RunJob, on_epoch: Callable[[float], None]) -> RunRecord:
+    splits = job.source.splits(job.tasks)
+    settings = replace(job.fit, seed=job.seed, progress_bar=False, logs=False)
+    callbacks = [affinity_callback(job.tasks, job.meter)] if job.meter is not None and len(job.tasks) > 1 else []
+    with one_thread():
+        module = job.source.build(job.tasks, job.weighting, job.seed, dict(job.scales))
+        cost = cost_of(module.model, splits["train"].rows(slice(0, 1))[0])
+        place = job.store.place(job.run)
+        result = fit(module, splits, settings, place / "training", on_epoch, callbacks=callbacks, resume=True)
+        predictions = predictions_of(module, splits, job.source)
+    rows = [
+        {
+            "run": job.run,
+            "seed": job.seed,
+            "task": name,
+            "metric": task.metric_name,
+            "direction": task.direction,
+            "unit": task.unit,
+            "validation_value": _finite(result.validation[name]["metric"], name, "validation"),
+            "validation_loss": result.validation[name]["loss"],
+            "test_value": _finite(result.test[name]["metric"], name, "test"),
+            "test_loss": result.test[name]["loss"],
+            "seconds": result.seconds,
+            "parameters": cost.parameters,
+            "multiply_adds": cost.multiply_adds,
+            "epochs": result.epochs,
+            "best_epoch": result.best_epoch,
+        }
+        for name, task in module.tasks.items()
+    ]
+    affinity = callbacks[0].meter.compute() if callbacks else None
+    record = RunRecord(job.run, rows, result.seconds, affinity)
+    history = result.history.assign(run=job.run).reindex(columns=RUN_HISTORY)
+    tables: dict[str, pd.DataFrame] = {"history": history, "predictions": predictions}
+    job.store.save(record, {**job.content, "title": job.title}, tables, lambda path: _write_weights(module, path))
+    return record
+
+
+def _finite(value: float, task: str, split: str) -> float:
+    if not math.isfinite(value):
+        raise ArithmeticError(
+            f"task {task!r} scores {value} on {split} rows: the training diverged, or these rows cannot be scored; "
+            "try a lower learning rate, or more rows"
+        )
+    return value
+
+
+def _write_weights(module: MultiTaskModule, path: Path) -> None:
+    state: dict[str, Any] = module.model.state_dict()
+    save_file({name: value.detach().cpu().contiguous().clone() for name, value in state.items()}, path)
