@@ -15,7 +15,7 @@ from counterpoint.data import DigitPairs
 from counterpoint.estimate import Estimate
 from counterpoint.study.demo import Demo
 from counterpoint.study.digit_pairs import build
-from counterpoint.study.local import run_all
+from counterpoint.study.execution.local import run_all
 from counterpoint.study.plan import Run, plan
 from counterpoint.study.results import (
     EXAMPLES,

@@ -15,7 +15,7 @@ from counterpoint.balancing import FanOut, get_weighting
 from counterpoint.data import DigitPairs
 from counterpoint.data.digit_pairs import TASKS
 from counterpoint.study.digit_pairs import LEARNING_RATE, Job, Outcome, describe, train
-from counterpoint.study.local import run_all
+from counterpoint.study.execution.local import run_all
 from counterpoint.study.plan import Run, plan
 from counterpoint.study.provenance import provenance
 from counterpoint.study.results import Results, check_writable, start_over

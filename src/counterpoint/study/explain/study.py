@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pandas as pd
 
 from counterpoint.balancing import FanOut, get_weighting
+from counterpoint.study.execution.local import run_all
 from counterpoint.study.explain.findings import UNIFORM
 from counterpoint.study.explain.recording import MINIBATCHES, RecordingJob, record
 from counterpoint.study.explain.results import POINTS, RUNS, ExplainResults
-from counterpoint.study.local import run_all
 from counterpoint.study.provenance import provenance
 from counterpoint.study.results import check_writable, start_over
 from counterpoint.study.summary import BASELINE

@@ -9,7 +9,9 @@ from pathlib import Path
 PROGRAM = """
 import os, time
 from pathlib import Path
-from counterpoint.study.local import run_all
+from counterpoint.study.execution import run_all, worker
+
+worker.LOADED_ONCE.clear()  # takes seconds, and nobody trains here
 
 def work(item, report):
     Path(f"{item}.part").write_text(str(os.getpid()))
