@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from counterpoint.commands.demo import demo
 from counterpoint.commands.explain import explain
+from counterpoint.commands.export import export
 from counterpoint.commands.group import group
+from counterpoint.commands.predict import predict
 from counterpoint.commands.report import report
 from counterpoint.commands.study import study
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 _COMMANDS: dict[str, Callable[..., None]] = {
     "study": study,
+    "predict": predict,
+    "export": export,
     "group": group,
     "explain": explain,
     "report": report,
@@ -78,8 +82,12 @@ def _parser() -> ArgumentParser:
                 "--task", action="append", default=[], help="What a target is, such as price:regression:log; repeat it."
             )
             own.add_function_arguments(command, as_group=False, skip={"data", "task"})
+        elif command is predict:
+            own.add_function_arguments(command, as_group=False, as_positional=True, skip={"out", "probabilities"})
+            own.add_argument("-o", "--out", type=Path | None, help="Where predictions go: a .csv or .parquet file.")
+            own.add_argument("--probabilities", action="store_true", help="Give the probability of every class.")
         else:
-            own.add_function_arguments(command, as_group=False, as_positional=command is report)
+            own.add_function_arguments(command, as_group=False, as_positional=command in {report, export})
         commands.add_subcommand(name, own, help=lines.partition("\n")[0])
     return parser
 

@@ -3,6 +3,7 @@
 from counterpoint.serving.bundle import Bundle
 from counterpoint.serving.custom import ClassPath, CustomNetwork
 from counterpoint.serving.errors import BundleError
+from counterpoint.serving.files import Predicted, predict_file
 from counterpoint.serving.load import load_bundle
 from counterpoint.serving.served import ServedModel, ServedNetwork
 from counterpoint.serving.write import write_bundle
@@ -12,8 +13,10 @@ __all__ = [
     "BundleError",
     "ClassPath",
     "CustomNetwork",
+    "Predicted",
     "ServedModel",
     "ServedNetwork",
     "load_bundle",
+    "predict_file",
     "write_bundle",
 ]

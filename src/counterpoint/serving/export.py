@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import shutil
@@ -53,8 +54,7 @@ def export_bundle(
 
     Raises:
         ValueError: for an unknown format or task, or an example that is missing.
-        BundleError: if a part cannot be exported, or the folder cannot be written.
-        ImportError: for ONNX without its packages.
+        BundleError: if a part cannot be exported, the folder cannot be written, or ONNX's packages are missing.
 
     Example::
 
@@ -64,9 +64,8 @@ def export_bundle(
     """
     if format not in SUFFIXES:
         raise ValueError(f"format is {format!r}, expected 'torch' or 'onnx'")
-    if format == "onnx":
-        import onnx  # noqa: F401, PLC0415  (an extra; says at once when it is missing)
-        import onnxscript  # noqa: F401, PLC0415
+    if format == "onnx" and not all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript")):
+        raise BundleError("ONNX needs the extra 'export': pip install 'counterpoint[export]'; or export to 'torch'")
     wanted = [target.name for target in bundle.wanted(tasks)]
     chosen = sorted({bundle.routes[task] for task in wanted})
     folder = Path(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections import Counter
@@ -47,9 +48,9 @@ def input_pieces(preprocessing: Preprocessing, path: Path) -> Iterator[tuple[np.
     """
     import numpy as np  # noqa: PLC0415
 
-    from counterpoint.data.tables import read_batches, table_names  # noqa: PLC0415  (needs an extra)
+    from counterpoint.data.tables import read_batches  # noqa: PLC0415  (needs an extra)
 
-    names, columns = table_names(path), list(preprocessing.columns)
+    names, columns = _names(path), list(preprocessing.columns)
     if missing := [name for name in columns if name not in names]:
         few = "column" if len(missing) == 1 else f"{len(missing)} columns"
         raise BundleError(
@@ -62,6 +63,18 @@ def input_pieces(preprocessing: Preprocessing, path: Path) -> Iterator[tuple[np.
         rows += len(frame)
     if not rows:
         yield np.empty((0, len(preprocessing.feature_names)), np.float32), {}
+
+
+def _names(path: Path) -> list[str]:
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    from counterpoint.data.tables import table_names  # noqa: PLC0415  (needs an extra)
+
+    if path.suffix.lower() in {".parquet", ".pq"} and path.is_file():  # a table without rows is none to train on
+        with contextlib.suppress(pa.ArrowInvalid):
+            return list(pq.read_schema(path).names)
+    return table_names(path)
 
 
 def predict_pieces(
