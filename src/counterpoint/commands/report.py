@@ -11,15 +11,19 @@ def report(folder: Path) -> None:
     Args:
         folder: where a study left its results, for example runs/demo.
     """
-    from counterpoint.report import write_explanation, write_group_report, write_report  # noqa: PLC0415
+    from counterpoint import report as pages  # noqa: PLC0415
     from counterpoint.study.explain.results import ExplainResults, is_explanation  # noqa: PLC0415
     from counterpoint.study.group_results import GroupResults, is_grouping  # noqa: PLC0415
     from counterpoint.study.results import Results  # noqa: PLC0415
+    from counterpoint.study.study_results import StudyResults, is_study  # noqa: PLC0415
 
     page = folder / "report.html"
-    if is_grouping(folder):
-        print(write_group_report(GroupResults.load(folder), page))  # noqa: T201
+    if is_study(folder):
+        written = pages.write_study_report(StudyResults.load(folder), page)
+    elif is_grouping(folder):
+        written = pages.write_group_report(GroupResults.load(folder), page)
     elif is_explanation(folder):
-        print(write_explanation(ExplainResults.load(folder), page))  # noqa: T201
+        written = pages.write_explanation(ExplainResults.load(folder), page)
     else:
-        print(write_report(Results.load(folder), page))  # noqa: T201
+        written = pages.write_report(Results.load(folder), page)
+    print(written)  # noqa: T201

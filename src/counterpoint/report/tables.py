@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from counterpoint.estimate import Estimate
@@ -40,11 +40,12 @@ OUTCOME_WORDS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its value, and what stands smaller behind and below it."""
+    """One cell: its value, and what stands smaller behind and below it; ``raw`` numbers become data attributes."""
 
     value: str
     spread: str = ""
     note: str = ""
+    raw: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
