@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from counterpoint import FanOut, MultiTaskModel, get_weighting
+from counterpoint.affinity import last_layers
 from counterpoint.models import TableNetwork, cost_of
 from counterpoint.models.embedding import embedding_width
 
@@ -75,6 +76,25 @@ def test_a_single_task_and_a_batch_that_lacks_some(network):
     assert model.fan_out.last.absent == ("price", "visits")
     assert all(p.grad is None for p in model.heads["price"].parameters())
     assert all(p.grad is not None for p in model.heads["cut"].parameters())
+
+
+def test_the_last_shared_layer_is_that_of_the_shared_experts():
+    encoders = {name: NETWORKS[name].encoder(list(OUTPUTS)) for name in ("mlp", "mmoe with codes", "ple with codes")}
+    expected = [encoders["mlp"][-2], encoders["mmoe with codes"].experts[-3], encoders["ple with codes"].shared[-2]]
+    for encoder, layer in zip(encoders.values(), expected, strict=True):
+        assert [id(p) for p in last_layers(encoder)] == [id(layer.weight), id(layer.bias)]
+
+
+@pytest.mark.parametrize("name", ["mmoe with codes", "ple with codes"])
+def test_mixed_precision_and_weighted_heads(name):
+    torch.manual_seed(0)
+    network = NETWORKS[name]
+    heads = {task: network.head(task, width) for task, width in OUTPUTS.items()}
+    fan_out = FanOut(get_weighting("dibs"), list(OUTPUTS), heads="weighted")
+    model = MultiTaskModel(network.encoder(list(OUTPUTS)), heads, fan_out)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        total(model(rows(network))).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
 @every_network

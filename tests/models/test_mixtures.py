@@ -107,13 +107,18 @@ def test_with_two_levels_a_task_moves_the_other_tasks_experts_only_through_the_s
 
 
 @pytest.mark.parametrize("present", [TASKS, ("b",), ("c", "a")])
-@pytest.mark.parametrize("levels", [1, 2])
-def test_uniform_weights_are_the_plain_sum_whatever_tasks_are_there(levels, present):
+@pytest.mark.parametrize("kind", ["mmoe", "ple", "ple of two levels"])
+def test_uniform_weights_are_the_plain_sum_whatever_tasks_are_there(kind, present):
     """Autograd knows nothing of a FanOut in evaluation, which hands the features on."""
     embed = CodeEmbedding(5, (4,))
-    encoder = PLEEncoder(embed.width, (8,), 3, levels=levels, embed=embed)
-    position = 0 if levels == 1 else 1
-    heads = {t: PLEHead(encoder.features, (8,), 1, position=i * position) for i, t in enumerate(TASKS)}
+    width = embed.width
+    if kind == "mmoe":
+        encoder, heads = MMoEEncoder(width, (8,), embed=embed), {t: MMoEHead(width, 8, 4, 1) for t in TASKS}
+    elif kind == "ple":
+        encoder, heads = PLEEncoder(width, (8,), 3, embed=embed), {t: PLEHead(width, (8,), 1) for t in TASKS}
+    else:
+        encoder = PLEEncoder(width, (8,), 3, levels=2, embed=embed)
+        heads = {t: PLEHead(encoder.features, (8,), 1, position=i) for i, t in enumerate(TASKS)}
     model = MultiTaskModel(encoder, heads)
     x = torch.cat([torch.randn(7, 5), torch.randint(0, 4, (7, 1)).double()], 1)
 

@@ -16,8 +16,8 @@ class MultiTaskModel(nn.Module):
     """One shared encoder with one head a task.
 
     Args:
-        encoder: Maps the input to features: a tensor, or several.
-        heads: One module a task; each takes what the encoder returns.
+        encoder: Maps the input to features: a tensor, or a tuple of several (scales, experts).
+        heads: One module a task; each takes what the encoder returns, a tuple if that is one.
         fan_out: How the tasks' gradients are combined; by default their plain sum. With ``heads="weighted"`` it is
             told the heads.
 
