@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from counterpoint.grouping import Grouping, Network, group_tasks
     from counterpoint.models import MultiTaskModel
     from counterpoint.serving import load_bundle
+    from counterpoint.study.study import Study
     from counterpoint.tasks import Task
     from counterpoint.trajectory import (
         Probe,
@@ -74,6 +75,7 @@ _HOMES = {
     "counterpoint.grouping": ("Grouping", "Network", "group_tasks"),
     "counterpoint.models": ("MultiTaskModel",),
     "counterpoint.serving": ("load_bundle",),
+    "counterpoint.study.study": ("Study",),
     "counterpoint.tasks": ("Task",),
     "counterpoint.trajectory": (
         "Probe",
@@ -125,6 +127,7 @@ __all__ = [  # noqa: RUF022  (grouped by the question they answer)
     "optimization_deficit",
     "Task",
     "MultiTaskModel",
+    "Study",
     "load_bundle",
 ]
 

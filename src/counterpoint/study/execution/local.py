@@ -6,19 +6,22 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Self
 
 from counterpoint.study.execution.jobs import Failure, Item, Outcome, attempt
-from counterpoint.study.execution.pool import side_by_side
+from counterpoint.study.execution.pool import end, side_by_side
 from counterpoint.study.execution.worker import Raised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    from counterpoint.study.execution.worker import Worker
+
 
 class LocalExecutor:
     """Processes on this machine, each of which works on one job after the other with one thread.
 
     With one worker everything happens in this process, in order. With more, a job whose process is killed (by the
-    system, for want of memory) is run once more by itself, when the others are done.
+    system, for want of memory) is run once more by itself, when the others are done. Processes stay for the next
+    :meth:`run`, until :meth:`close`.
 
     Args:
         workers: Processes.
@@ -36,6 +39,7 @@ class LocalExecutor:
         if workers < 1:
             raise ValueError(f"workers is {workers}, expected at least 1")
         self.workers = workers
+        self._kept: list[Worker] = []
 
     def run(
         self,
@@ -52,14 +56,15 @@ class LocalExecutor:
                 found[index] = attempt(work, item, lambda share, index=index: on_progress(index, share))  # type: ignore[misc]
                 on_done(index, found[index])
         else:
-            with closing(side_by_side(items, work, self.workers, on_progress)) as ended:
+            with closing(side_by_side(items, work, self.workers, on_progress, self._kept)) as ended:
                 for index, outcome in ended:
                     found[index] = outcome.failure if isinstance(outcome, Raised) else outcome
                     on_done(index, found[index])
         return [found[index] for index in range(len(items))]
 
     def close(self) -> None:
-        """Does nothing: processes end with their last job."""
+        """Ends the processes."""
+        end(self._kept)
 
     def __enter__(self) -> Self:
         return self

@@ -18,7 +18,11 @@ _MOST_FAILED_STARTS = 3
 
 
 def side_by_side(
-    items: Sequence[Any], work: Callable[..., Any], workers: int, on_progress: Callable[[int, float], None]
+    items: Sequence[Any],
+    work: Callable[..., Any],
+    workers: int,
+    on_progress: Callable[[int, float], None],
+    kept: list[Worker] | None = None,
 ) -> Generator[tuple[int, Any], None, None]:
     """Does ``work`` for every item and yields each one's index and outcome, or :class:`Raised`, as they end.
 
@@ -30,26 +34,39 @@ def side_by_side(
         work: A module-level function of an item and a callable to report the share that is done.
         workers: Processes at the most.
         on_progress: Called with an item's index and the share of it that is done.
+        kept: Processes from before, which are kept for the next time if all goes well: what they have loaded stays
+            loaded. Is changed.
 
     Raises:
         BrokenProcessPool: if processes end before they could start.
     """
-    pool = _Pool(items, work, on_progress)
+    pool = _Pool(items, work, on_progress, [] if kept is None else kept)
     try:
         while pool.left:
             pool.grow(workers)
             yield from pool.step()
-        pool.end()
-    finally:
+    except BaseException:
         pool.kill()
+        raise
+    if kept is None:
+        end(pool.workers)
+
+
+def end(workers: list[Worker]) -> None:
+    """Lets processes go that have no job."""
+    while workers:
+        workers.pop().end()
 
 
 class _Pool:
     def __init__(
-        self, items: Sequence[Any], work: Callable[..., Any], on_progress: Callable[[int, float], None]
+        self,
+        items: Sequence[Any],
+        work: Callable[..., Any],
+        on_progress: Callable[[int, float], None],
+        workers: list[Worker],
     ) -> None:
-        self.items, self.work, self.on_progress = items, work, on_progress
-        self.workers: list[Worker] = []
+        self.items, self.work, self.on_progress, self.workers = items, work, on_progress, workers
         self.waiting = deque(range(len(items)))
         self.again: deque[int] = deque()  # jobs whose process was killed
         self.killed: set[int] = set()
@@ -115,10 +132,6 @@ class _Pool:
                 yield index, Raised(Failure.of(error), error)
             else:
                 return
-
-    def end(self) -> None:
-        while self.workers:
-            self.workers.pop().end()
 
     def kill(self) -> None:
         while self.workers:
