@@ -62,8 +62,8 @@ def test_workers_keep_what_they_loaded_and_use_one_thread(jobs, seen, monkeypatc
 
 def test_processes_stay_for_the_next_run_and_end_with_close(jobs, seen):
     with LocalExecutor(2) as place:
-        first = place.run([("data", 0)] * 4, jobs.do, seen.on_progress, seen.on_done)
-        second = place.run([("data", 1)] * 4, jobs.do, seen.on_progress, seen.on_done)
+        first = place.run([("data", 0)] * 4, jobs.do, seen.on_progress, lambda *_: None)
+        second = place.run([("data", 1)] * 4, jobs.do, seen.on_progress, lambda *_: None)
         processes = {pid for pid, _ in first}
         assert {pid for pid, _ in second} <= {worker.process.pid for worker in place._kept}
         assert processes & {pid for pid, _ in second}
