@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from counterpoint.estimate import Estimate
 from counterpoint.report.explain_units import change_parts
 from counterpoint.report.study_words import PERCENT
@@ -111,11 +113,12 @@ def tasks_table(results: StudyResults, methods: Sequence[Method]) -> list[Row]:
 
 
 def _task_row(results: StudyResults, rows: pd.DataFrame, task: str, methods: Sequence[Method]) -> Row:
-    estimates = {
-        method.key: Estimate.of(list(own.astype(float)))
-        for method in methods
-        if len(own := rows.loc[rows["method"] == method.key, "value"])
-    }
+    with np.errstate(invalid="ignore"):  # the spread of values that are not finite is none
+        estimates = {
+            method.key: Estimate.of(list(own.astype(float)))
+            for method in methods
+            if len(own := rows.loc[rows["method"] == method.key, "value"])
+        }
     decimals = decimals_for([estimate.mean for estimate in estimates.values()])
     cells = []
     for method in methods:
