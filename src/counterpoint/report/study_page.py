@@ -57,7 +57,7 @@ def render_study(results: StudyResults) -> str:
     order = sorted(
         methods_of(results.scores("test")), key=lambda m: (m.key != BASELINE, m.key != results.decision.chosen)
     )
-    about = {"question": _QUESTION, "reproduce": []} | {
+    about = {"question": _QUESTION, "bundle": ""} | {
         key: value for key, value in results.about.items() if value is not None
     }
     return document(
@@ -78,6 +78,8 @@ def render_study(results: StudyResults) -> str:
         plan_columns=PLAN_COLUMNS,
         groups=groups_section(results),
         training=curves_section(results),
+        chosen=results.method(results.decision.chosen).label,
+        commands=list(dict.fromkeys(filter(None, [about.get("command"), *about.get("reproduce", [])]))),
         run=_run(results),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from counterpoint.report.tables import Cell, Row
-from counterpoint.report.wording import NOTHING, duration, listing, percent
+from counterpoint.report.wording import NOTHING, duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,10 +62,11 @@ def plan_section(results: StudyResults) -> PlanSection | None:
 def _facts(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = []
     if plan.get("runs_planned") is not None:
-        parts = [f"{plan['runs_planned']:,} planned"]
-        parts += [f"{plan[key]:,} {word}" for key, word in (("runs_done", "done"), ("runs_reused", "reused"))
-                  if plan.get(key) is not None]  # fmt: skip
-        facts.append(("trainings", listing(parts)))
+        facts.append(("trainings planned", f"{plan['runs_planned']:,}"))
+    if plan.get("runs_done") is not None:
+        facts.append(("trainings done", f"{plan['runs_done']:,}"))
+    if plan.get("runs_reused"):
+        facts.append(("of these found finished", f"{plan['runs_reused']:,}"))
     for key, name in (("estimated", "time estimated"), ("spent", "time spent"), ("budget", "budget")):
         if (seconds := plan.get(f"seconds_{key}")) is not None:
             facts.append((name, duration(float(seconds))))

@@ -15,6 +15,8 @@ from counterpoint.study.summary import BASELINE
 if TYPE_CHECKING:
     from counterpoint.study.study_results import StudyResults
 
+_MAX_LEAKS = 3
+
 
 def remarks(results: StudyResults) -> list[str]:
     """Sentences that belong to the verdict; suspicious columns come first.
@@ -22,7 +24,15 @@ def remarks(results: StudyResults) -> list[str]:
     Args:
         results: A finished study.
     """
-    made = [*leak_warnings(results), _leader(results), _simpler(results), *_better_but_ruled_out(results)]
+    leaks = leak_warnings(results)
+    more = f"{len(leaks) - _MAX_LEAKS} more columns look like leaks."
+    made = [
+        *leaks[:_MAX_LEAKS],
+        more if len(leaks) > _MAX_LEAKS else "",
+        _leader(results),
+        _simpler(results),
+        *_better_but_ruled_out(results),
+    ]
     made += [_dropped(results.plan), _crashed(results.plan), *_reach(results)]
     return [sentence for sentence in made if sentence]
 
@@ -35,7 +45,7 @@ def leak_warnings(results: StudyResults) -> list[str]:
     """
     table = results.about.get("table") or {}
     return [
-        f"Suspicious: {leak['sentence'].rstrip('. ')}. "
+        f"Suspicious: {_lowered(str(leak['sentence'])).rstrip('. ')}. "
         f"Scores of {names([str(leak['target'])])} may come from that column rather than from learning."
         for leak in table.get("leaks", [])
     ]
@@ -134,6 +144,10 @@ def _reach(results: StudyResults) -> list[str]:
             "split, and stands for one comparison: it is not adjusted for their number."
         )
     return said
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _capital(text: str) -> str:
