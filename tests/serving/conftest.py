@@ -1,7 +1,7 @@
 """A table with a column of every kind, and a bundle of two networks for its four tasks."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -69,22 +69,32 @@ def trained(network, tasks):
     return model
 
 
-@pytest.fixture(scope="session")
-def written(tmp_path_factory):
+def bundle_of(architectures):
+    """One network a description, the first trained on a task that the second one serves."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         preprocessing = Preprocessing.fit(table(), KINDS)
-        deep = TableNetwork("mlp", preprocessing.inputs, preprocessing.cardinalities, hidden=(16, 8), dropout=0.5)
-        models = trained(deep, ["price", "cut", "sick"]), trained(replace(deep, hidden=(4,)), ["visits", "sick"])
-    networks = (
-        ServedNetwork.of(models[0], deep, ["price", "cut"]),
-        ServedNetwork.of(models[1], replace(deep, hidden=(4,))),
-    )
+        networks = [
+            TableNetwork(name, preprocessing.inputs, preprocessing.cardinalities, **more)
+            for name, more in architectures
+        ]
+        models = trained(networks[0], ["price", "cut", "sick"]), trained(networks[1], ["visits", "sick"])
+    served = ServedNetwork.of(models[0], networks[0], ["price", "cut"]), ServedNetwork.of(models[1], networks[1])
     about = {"command": "counterpoint study table.csv", "interval": [float("nan"), 0.5]}
-    bundle = Bundle(TARGETS, networks, preprocessing, about)
+    return Bundle(TARGETS, served, preprocessing, about), models
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory):
+    bundle, models = bundle_of([("mlp", {"hidden": (16, 8), "dropout": 0.5}), ("mlp", {"hidden": (4,)})])
     folder = tmp_path_factory.mktemp("served") / "bundle"
     write_bundle(folder, bundle)
     return Written(folder, bundle, models)
+
+
+@pytest.fixture(scope="session")
+def mixtures():
+    return bundle_of([("ple", {"hidden": (8, 4), "experts": 2}), ("mmoe", {"hidden": (6,), "experts": 3})])
 
 
 @pytest.fixture

@@ -27,6 +27,18 @@ def test_a_loaded_bundle_predicts_bit_for_bit_what_the_networks_in_memory_do(wri
     pd.testing.assert_frame_equal(loaded.predict(new_rows), written.bundle.predict(new_rows), check_exact=True)
 
 
+def test_mixtures_of_experts_are_served_too(mixtures, new_rows, tmp_path):
+    bundle, models = mixtures
+    write_bundle(tmp_path / "bundle", bundle)
+    found = load_bundle(tmp_path / "bundle").outputs(new_rows)
+    inputs = bundle.inputs(new_rows)
+    for model, tasks in zip(models, (["price", "cut"], ["visits", "sick"]), strict=True):
+        with torch.no_grad():
+            outputs = model.eval()(inputs)
+        for task in tasks:
+            np.testing.assert_array_equal(found[task], outputs[task].numpy())
+
+
 def test_predictions_are_the_outputs_decoded_in_the_frames_own_rows(written, new_rows):
     loaded = load_bundle(written.folder)
     predicted, outputs = loaded.predict(new_rows), loaded.outputs(new_rows)

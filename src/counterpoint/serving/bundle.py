@@ -167,6 +167,10 @@ class Bundle:
             ValueError: as :meth:`predict`.
         """
         if self.preprocessing is None:
+            if not isinstance(data, np.ndarray | torch.Tensor):
+                raise BundleError(
+                    f"{type(data).__name__} given, expected an array or a tensor: no table was trained on"
+                )
             return torch.as_tensor(data)
         import pandas as pd  # noqa: PLC0415  (an extra)
 
@@ -189,11 +193,17 @@ class Bundle:
             networks.append(f"{line}; trained with {', '.join(helpers)} too" if helpers else line)
         return "\n".join([*kinds, *networks])
 
-    def export(self, folder: str | Path, format: str = "onnx", tasks: Sequence[str] | None = None) -> list[Path]:  # noqa: A002
+    def export(
+        self,
+        folder: str | Path,
+        format: str = "onnx",  # noqa: A002  (as torch and others call it)
+        tasks: Sequence[str] | None = None,
+        example: Tensor | None = None,
+    ) -> list[Path]:
         """Writes one program a network, to run without Counterpoint; see :func:`~.export.export_bundle`."""
         from counterpoint.serving.export import export_bundle  # noqa: PLC0415
 
-        return export_bundle(self, folder, format, tasks)
+        return export_bundle(self, folder, format, tasks, example)
 
     def wanted(self, tasks: Sequence[str] | None = None) -> tuple[Target, ...]:
         """The tasks of these names, all by default.

@@ -64,14 +64,18 @@ class ClassPath:
         home, _, name = self.class_path.rpartition(".")
         try:
             found = getattr(importlib.import_module(home), name)
-        except (ImportError, AttributeError) as error:
-            raise BundleError(f"cannot import '{self.class_path}' ({error}): install the package that has it") from None
+        except Exception as error:  # noqa: BLE001  (somebody else's code)
+            raise BundleError(
+                f"cannot import '{self.class_path}' ({_reason(error)}): install the package that has it"
+            ) from None
         if not (isinstance(found, type) and issubclass(found, nn.Module)):
             raise BundleError(f"'{self.class_path}' is no torch.nn.Module class")
         try:
             return found(**json.loads(self.init_args))
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise BundleError(f"cannot build '{self.class_path}' with {self.init_args}: {error}") from None
+        except Exception as error:  # noqa: BLE001  (somebody else's code)
+            raise BundleError(
+                f"cannot build '{self.class_path}' with {self.init_args:.200}: {_reason(error)}"
+            ) from None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -85,6 +89,10 @@ class ClassPath:
             ValueError: for anything else.
         """
         return cls.of(document["class_path"], document.get("init_args"))
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def check_trusted(class_path: str, trust: Iterable[str] = ()) -> None:

@@ -83,7 +83,9 @@ def export_bundle(
             about.append({"file": name, "input": "x", "outputs": served})
         text = json.dumps(_sidecar(bundle, wanted, about), indent=1, ensure_ascii=False)
         (temporary / "export.json").write_text(text, encoding="utf-8")
-        written = [path.name for path in sorted(temporary.iterdir(), key=lambda path: path.name == "export.json")]
+        written = [
+            path.name for path in sorted(temporary.iterdir(), key=lambda path: (path.name == "export.json", path.name))
+        ]
         return [(temporary / name).replace(folder / name) for name in written]
     except OSError as error:
         raise BundleError(f"cannot export to '{folder}': {error.strerror or error}; choose another folder") from None

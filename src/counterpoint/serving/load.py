@@ -68,23 +68,21 @@ def load_bundle(path: str | Path, *, trust: Sequence[str] = ()) -> Bundle:
     except BundleError as error:
         raise BundleError(f"'{folder}': {error}") from None
     for entry in manifest.entries:
-        check_weights(entry.file, entry.weights, partial(_build, entry, outputs))
+        check_weights(entry.file, entry.weights, partial(_blank, entry, outputs))
     return bundle
 
 
-def _build(entry: Entry, outputs: Mapping[str, int]) -> ServedModel:
-    heads = {task: entry.network.head(task, outputs[task]) for task in entry.serves}
-    return ServedModel(entry.network.encoder(entry.tasks), heads)
+def _blank(entry: Entry, outputs: Mapping[str, int]) -> ServedModel:
+    """The network without its weights; one for tables is of tensors with shapes and no memory."""
+    # Constructors of a user's own may not know of the meta device; they draw first weights, only to be replaced.
+    own = isinstance(entry.network, CustomNetwork)
+    with torch.random.fork_rng(devices=[]) if own else torch.device("meta"):
+        heads = {task: entry.network.head(task, outputs[task]) for task in entry.serves}
+        return ServedModel(entry.network.encoder(entry.tasks), heads)
 
 
 def _load(entry: Entry, outputs: Mapping[str, int]) -> ServedModel:
     state = load_weights(entry.file, entry.sha256)
-    if isinstance(entry.network, CustomNetwork):  # whose constructors may not know of the meta device
-        with torch.random.fork_rng(devices=[]):  # first weights are drawn, only to be replaced
-            model = _build(entry, outputs)
-        model.load_state_dict(state)
-    else:
-        with torch.device("meta"):
-            model = _build(entry, outputs)
-        model.load_state_dict(state, assign=True)
+    model = _blank(entry, outputs)
+    model.load_state_dict(state, assign=True)
     return model.requires_grad_(requires_grad=False)

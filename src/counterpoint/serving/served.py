@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ServedModel(nn.Module):
-    """An encoder and heads in evaluation mode, without gradients: inputs [N, ...] to a tuple of outputs [N, outputs].
+    """An encoder and heads in single precision, for evaluation alone: inputs [N, ...] to a tuple of outputs [N, outputs].
 
     Args:
         encoder: What comes before the heads.
@@ -33,7 +33,7 @@ class ServedModel(nn.Module):
         self.tasks = tuple(heads)
         self.encoder = encoder
         self.heads = nn.ModuleDict({_key(task): head for task, head in heads.items()})
-        self.eval().requires_grad_(requires_grad=False)
+        self.float().eval().requires_grad_(requires_grad=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Outputs in the order of ``tasks``."""
@@ -106,9 +106,6 @@ class ServedNetwork:
             raise ValueError(f"task {unknown[0]!r} is to be served by a model of tasks {list(model.tasks)}")
         heads = model.heads
         parts = copy.deepcopy(nn.ModuleList([model.encoder, *(heads[task] for task in serves)])).cpu()
-        for tensor in (*parts.parameters(), *parts.buffers()):
-            if tensor.is_floating_point():
-                tensor.data = tensor.data.to(torch.float32)
         encoder, *own = parts
         served = ServedModel(encoder, dict(zip(serves, own, strict=True)))
         return cls(network, model.tasks, serves, lambda: served)

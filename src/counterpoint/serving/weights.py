@@ -78,22 +78,23 @@ def inspect_weights(path: Path, sha256: str) -> Layout:
 
 
 def check_weights(path: Path, held: Layout, build: Callable[[], nn.Module]) -> None:
-    """Compares what a weights file holds with the model that shall take it; allocates neither.
+    """Compares what a weights file holds with the model that shall take it.
 
     Args:
         path: The file.
         held: What it holds.
-        build: Builds the model; called on the meta device, where tensors have shapes and no memory.
+        build: Builds the model, preferably of tensors with shapes and no memory.
 
     Raises:
         BundleError: if the model has other tensors.
     """
-    with torch.device("meta"):
-        try:
-            wanted = _layout(build())
-        except (RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:
-            reason = str(error).partition("\n")[0]
-            raise BundleError(f"'{path}': the network that bundle.json describes cannot be built: {reason}") from None
+    try:
+        wanted = _layout(build())
+    except BundleError:
+        raise
+    except (RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BundleError(f"'{path}': the network that bundle.json describes cannot be built: {reason}") from None
     for name, (dtype, shape) in wanted.items():
         if name not in held:
             raise BundleError(f"'{path}' has no tensor '{name}', which the network in bundle.json has")
