@@ -8,7 +8,7 @@ import torch
 
 from counterpoint import FanOut, MultiTaskModel, get_weighting
 from counterpoint.affinity import last_layers
-from counterpoint.models import TableNetwork, cost_of
+from counterpoint.models import TableNetwork, cost_of, start_at
 from counterpoint.models.embedding import embedding_width
 
 OUTPUTS = {"price": 1, "cut": 5, "visits": 1}
@@ -129,6 +129,16 @@ def test_export_with_any_number_of_rows(name):
         expected = model(x[:number])
         for task, output in loaded(x[:number]).items():
             torch.testing.assert_close(output, expected[task])
+
+
+@every_network
+def test_a_head_starts_where_it_is_told(network):
+    model, x = build(network).eval(), rows(network)
+    before = model(x)
+    start_at(model.heads["visits"], 4.0)
+    torch.testing.assert_close(model(x), before | {"visits": before["visits"] + 4.0})
+    with pytest.raises(ValueError, match="ReLU has no linear layer with a bias"):
+        start_at(torch.nn.ReLU(), 4.0)
 
 
 def linear(inputs, outputs):

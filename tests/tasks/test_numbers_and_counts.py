@@ -1,5 +1,7 @@
 """Losses and metrics of numbers and counts are what torch and scikit-learn compute."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,9 @@ def test_counts():
     assert in_batches(task.metric, outputs, targets) == pytest.approx(expected, rel=1e-12)
     assert float(task.loss(outputs, targets)) == pytest.approx(expected / 2, rel=1e-12)
     assert (task.metric_name, task.direction, task.likelihood) == ("Poisson deviance", "minimize", None)
+    dispersed = Task.count("visits", dispersion=4.0)
+    assert float(dispersed.loss(outputs, targets)) == pytest.approx(expected / 8, rel=1e-12)
+    assert in_batches(dispersed.metric, outputs, targets) == pytest.approx(expected, rel=1e-12)
     ours, theirs = outputs.clone().requires_grad_(), outputs.clone().requires_grad_()
     task.loss(ours, targets).backward()
     functional.poisson_nll_loss(theirs.squeeze(1), targets, log_input=True, full=False).backward()
@@ -145,3 +150,15 @@ def test_without_missing_labels_nobody_looks_for_them():
 def test_scales_and_units_are_positive(options, message):
     with pytest.raises(ValueError, match=message):
         Task.regression("a", **options)
+    with pytest.raises(ValueError, match="dispersion=0, expected a positive"):
+        Task.count("a", dispersion=0)
+
+
+@pytest.mark.parametrize("make", [Task.regression, Task.count, Task.binary])
+def test_tasks_cross_to_other_processes(make):
+    outputs, targets = rows()
+    task = make("a", partial=True)
+    there = pickle.loads(pickle.dumps(task))  # noqa: S301
+    targets = targets.clamp(max=1)
+    assert torch.equal(there.loss(outputs, targets), task.loss(outputs, targets))
+    assert (there.name, there.unit, there.partial) == ("a", 1.0, True)

@@ -7,6 +7,7 @@ from counterpoint.models.mlp import MLPEncoder
 from counterpoint.models.mmoe import MMoEEncoder, MMoEHead
 from counterpoint.models.multi_task import MultiTaskModel
 from counterpoint.models.ple import PLEEncoder, PLEHead
+from counterpoint.models.start import start_at
 from counterpoint.models.table_network import TableNetwork
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "TableNetwork",
     "cost_of",
     "multiply_adds",
+    "start_at",
 ]

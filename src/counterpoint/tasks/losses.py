@@ -35,7 +35,7 @@ def squared_errors(outputs: Tensor, targets: Tensor) -> Tensor:
     return (_wide(outputs).reshape(targets.shape) - targets).square()
 
 
-def half_poisson_deviance(outputs: Tensor, targets: Tensor) -> Tensor:
+def half_poisson_deviance(outputs: Tensor, targets: Tensor, dispersion: float = 1.0) -> Tensor:
     """Half the mean Poisson deviance: the negative log-likelihood over the least that these counts allow.
 
     That least is a constant of the labels, so gradients are those of ``poisson_nll_loss``. But this loss is never
@@ -44,12 +44,13 @@ def half_poisson_deviance(outputs: Tensor, targets: Tensor) -> Tensor:
     Args:
         outputs: Logarithms of the expected counts, [B] or [B, 1].
         targets: Counts [B].
+        dispersion: What it is divided by.
 
     Example:
         >>> float(half_poisson_deviance(torch.tensor([[0.0], [0.0]]), torch.tensor([1.0, 0.0])))
         0.5
     """
-    return 0.5 * poisson_deviances(outputs, targets).mean()
+    return 0.5 * poisson_deviances(outputs, targets).mean() / dispersion
 
 
 def poisson_deviances(outputs: Tensor, targets: Tensor) -> Tensor:

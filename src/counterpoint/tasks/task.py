@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -167,18 +168,21 @@ class Task:
         )
 
     @classmethod
-    def count(cls, name: str, *, unit: float = 1.0, partial: bool = False) -> Task:
+    def count(cls, name: str, *, unit: float = 1.0, dispersion: float = 1.0, partial: bool = False) -> Task:
         """Poisson deviance, halved as the loss: outputs [B] or [B, 1] of log expected counts, targets [B] of counts.
 
-        The loss is the negative log-likelihood less its least value, a constant of the labels: never negative.
+        The loss is the negative log-likelihood less its least value, a constant of the labels: never negative. Let the
+        head start at the mean count (:func:`~counterpoint.models.start_at`): from 1 it is a long way to thousands.
 
         Args:
             name: How the task is called.
             unit: What the metric is divided by in averages, for example the deviance of predicting the mean count.
+            dispersion: What the loss is divided by, as a quasi-likelihood is for counts that vary more than Poisson's:
+                where predicting their mean costs hundreds, a plain sum of losses would hardly see another task.
             partial: Whether some labels are missing.
 
         Raises:
-            ValueError: if the unit is not a positive number.
+            ValueError: if the unit or the dispersion is not a positive number.
 
         Example:
             >>> import torch
@@ -188,7 +192,9 @@ class Task:
         """
         from counterpoint.tasks.metrics import MeanPoissonDeviance  # noqa: PLC0415
 
-        return cls(name, half_poisson_deviance, MeanPoissonDeviance(), "Poisson deviance", partial=partial, unit=unit)
+        _positive(name, "dispersion", dispersion)
+        loss = functools.partial(half_poisson_deviance, dispersion=dispersion)
+        return cls(name, loss, MeanPoissonDeviance(), "Poisson deviance", partial=partial, unit=unit)
 
 
 def _positive(task: str, name: str, number: float) -> None:
