@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -16,13 +15,16 @@ if TYPE_CHECKING:
 
 
 class ServedModel(nn.Module):
-    """An encoder and heads in single precision, for evaluation alone: inputs [N, ...] to a tuple of outputs [N, outputs].
+    """An encoder and heads, for evaluation alone and in single precision.
+
+    Inputs are [N, ...], outputs a tuple of [N, outputs], one a task.
 
     Args:
         encoder: What comes before the heads.
         heads: The heads by task; the outputs come in this order.
 
     Example:
+        >>> import torch
         >>> model = ServedModel(nn.Linear(3, 2), {"price": nn.Linear(2, 1), "cut": nn.Linear(2, 5)})
         >>> [tuple(output.shape) for output in model(torch.zeros(4, 3))]
         [(4, 1), (4, 5)]
