@@ -120,7 +120,18 @@ def test_targets_of_an_unknown_task_get_one_line():
         module().training_step((x, {"sgin": y}), 0)
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": 0}, {"record_every": -1}, {"precision": "fp8"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"record_every": -1},
+        {"precision": "fp8"},
+        {"patience": 0},
+        {"devices": 0},
+        {"checkpoint_seconds": -1.0},
+    ],
+)
 def test_bad_settings_get_one_line(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .*, expected"):
         FitSettings(**wrong)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -43,3 +43,12 @@ class Reuse:
     def step(self) -> None:
         """Counts a step."""
         self._steps += 1
+
+    def state(self) -> dict[str, object]:
+        """What a checkpoint keeps."""
+        return {"steps": self._steps, "held": [(list(tasks), *kept) for tasks, kept in self._held.items()]}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Goes on."""
+        self._steps = state["steps"]
+        self._held = {tuple(tasks): (made, list(weights)) for tasks, made, weights in state["held"]}

@@ -1,11 +1,12 @@
 """Training on Lightning: one module for any MultiTaskModel, a history of what happened, affinity and trajectories."""
 
 from counterpoint.training.affinity import AffinityCallback
-from counterpoint.training.fit import FitResult, FitSettings, fit
+from counterpoint.training.fit import FitResult, fit
 from counterpoint.training.history import History
 from counterpoint.training.module import MultiTaskModule
 from counterpoint.training.probing import Curvature
 from counterpoint.training.schedule import Schedule
+from counterpoint.training.settings import FitSettings
 from counterpoint.training.trajectory import TrajectoryCallback
 
 __all__ = [

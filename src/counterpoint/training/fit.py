@@ -2,64 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
-import lightning
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
+from counterpoint.data import Batches, Split
 from counterpoint.training.history import History
+from counterpoint.training.loading import Loaded, loader
 from counterpoint.training.module import SCORE, MultiTaskModule
+from counterpoint.training.resume import Resume
+from counterpoint.training.settings import FitSettings, Precision
+from counterpoint.training.trainer import global_rank, quiet, trainer_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
-    from counterpoint.data import Split
-
-Precision = Literal["32", "bf16"]
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How to train.
-
-    Attributes:
-        epochs: Passes over the training rows.
-        batch_size: Rows a step.
-        seed: Chooses the order of the rows.
-        precision: ``"32"``, or ``"bf16"`` for bf16 autocast with fp32 parameters.
-        record_every: Steps between two rows of the history.
-        progress_bar: Whether Lightning draws its progress bar.
-
-    Raises:
-        ValueError: for a number below 1 or an unknown precision.
-
-    Example:
-        >>> FitSettings(epochs=2).batch_size
-        256
-    """
-
-    epochs: int = 6
-    batch_size: int = 256
-    seed: int = 0
-    precision: Precision = "32"
-    record_every: int = 5
-    progress_bar: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "record_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.precision not in {"32", "bf16"}:
-            raise ValueError(f"precision is {self.precision!r}, expected '32' or 'bf16'")
+__all__ = ["FitResult", "FitSettings", "Precision", "fit"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +34,9 @@ class FitResult:
         validation: The same on the validation rows.
         history: See :class:`History`.
         checkpoint: The best checkpoint.
-        seconds: Wall time of training and validation.
+        seconds: Wall time of training and validation, without what an interruption undid.
+        epochs: Passes over the training rows.
+        best_epoch: The epoch of the best checkpoint, counted from 0.
     """
 
     test: dict[str, dict[str, float]]
@@ -79,28 +44,42 @@ class FitResult:
     history: pd.DataFrame
     checkpoint: Path
     seconds: float
+    epochs: int
+    best_epoch: int
 
 
 def fit(
     module: MultiTaskModule,
-    splits: Mapping[str, Split],
+    splits: Mapping[str, Split | Any],
     settings: FitSettings,
     folder: str | Path,
     on_epoch: Callable[[float], None] | None = None,
     *,
     callbacks: Sequence[Callback] = (),
+    resume: bool = False,
 ) -> FitResult:
     """Trains, validates after each epoch, goes back to the best epoch's weights, and tests.
 
-    Writes Lightning's logs (CSV and TensorBoard) and the best checkpoint into ``folder``.
+    Writes Lightning's logs (CSV and TensorBoard) and the best checkpoint into ``folder``; in long trainings also a
+    checkpoint to resume from, which is removed at the end.
+
+    Several processes, started by ``torchrun``, train on shares of each batch, as one would on the whole; each evaluates
+    all rows and returns the same result. They have to see the same folder, and the first one writes.
 
     Args:
         module: What to train.
-        splits: ``"train"``, ``"validation"`` and ``"test"`` rows.
+        splits: ``"train"``, ``"validation"`` and ``"test"`` rows: each a :class:`Split`, or a loader of batches
+            ``(inputs, {task: targets})`` with a length, such as a DataLoader. In several processes a loader has to
+            yield the same batches in each.
         settings: How.
         folder: Where logs and checkpoints go.
         on_epoch: Called with the share that is done after each epoch.
         callbacks: More of Lightning's callbacks, for example an :class:`AffinityCallback`.
+        resume: Whether to go on from the last checkpoint in ``folder``, if there is a whole one of this very training;
+            the end is that of an uninterrupted training. Give it a module as it was before training.
+
+    Raises:
+        ValueError: for rows that are missing, none or of another form; for several processes that were not started.
 
     Example:
         >>> import tempfile, torch
@@ -118,67 +97,80 @@ def fit(
     import pandas as pd  # noqa: PLC0415  (a second to load; only needed here)
 
     folder = Path(folder)
+    loaders = _loaders(splits, settings)
+    module.shares_batches = settings.ranks > 1
     history = History(settings.record_every, on_epoch)
     best = ModelCheckpoint(
         folder / "checkpoints", filename="best", monitor=SCORE, mode="max", enable_version_counter=False
     )
-    all_callbacks = [history, best, *callbacks, *([_ProgressBar()] if settings.progress_bar else [])]
-    with _quiet():
-        trainer = lightning.Trainer(
-            max_epochs=settings.epochs,
-            precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
-            devices=1,
-            logger=[CSVLogger(folder, "csv", ""), TensorBoardLogger(folder, "tensorboard", "")],
-            callbacks=all_callbacks,
-            log_every_n_steps=settings.record_every,
-            enable_progress_bar=settings.progress_bar,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
-        train = splits["train"].batches(settings.batch_size, shuffle_seed=settings.seed)
-        # Evaluation keeps no gradients, so larger batches fit and save overhead.
-        validation = splits["validation"].batches(4 * settings.batch_size)
-        test = splits["test"].batches(4 * settings.batch_size)
-        started = time.perf_counter()
+    last = Resume(folder / "checkpoints" / "last.ckpt", _about(module, loaders, settings), settings.checkpoint_seconds)
+    goes_on = resume and last.look()
+    if goes_on and isinstance(loaders["train"], Batches):
+        loaders["train"].start_at(last.epochs)
+    own: list[Callback] = [history, best, last]
+    if settings.patience is not None:
+        own.append(EarlyStopping(SCORE, mode="max", patience=settings.patience, check_finite=False))
+    with quiet():
+        trainer = trainer_for(settings, folder, [*own, *callbacks], partial=_may_lack_labels(module, splits))
         try:
-            trainer.fit(module, train, validation)
+            trainer.fit(
+                module,
+                loaders["train"],
+                loaders["validation"],
+                ckpt_path=str(last.path) if goes_on else None,
+                weights_only=True,
+            )
         except SystemExit:
             if trainer.interrupted:  # Lightning turns Ctrl-C into an exit without a word
                 raise KeyboardInterrupt from None
             raise
-        seconds = time.perf_counter() - started
+        seconds, epochs = last.training_seconds, trainer.current_epoch
         checkpoint = Path(best.best_model_path)
-        trainer.test(module, test, ckpt_path=str(checkpoint), verbose=False, weights_only=True)
+        trainer.test(module, loaders["test"], ckpt_path=str(checkpoint), verbose=False, weights_only=True)
         tested = dict(module.results["test"])
-        trainer.validate(module, validation, verbose=False)  # the same weights
-    return FitResult(tested, dict(module.results["validation"]), pd.DataFrame(history.rows), checkpoint, seconds)
+        trainer.validate(module, loaders["validation"], verbose=False)  # the same weights
+    if trainer.is_global_zero:
+        last.done()
+    validated, rows = dict(module.results["validation"]), pd.DataFrame(history.rows)
+    best_epoch = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"])
+    return FitResult(tested, validated, rows, checkpoint, seconds, epochs, best_epoch)
 
 
-class _ProgressBar(RichProgressBar):
-    """Lightning's progress bar without the version of a log folder that has none."""
+def _loaders(splits: Mapping[str, Split | Any], settings: FitSettings) -> dict[str, Batches | Loaded]:
+    names = {"train": "training", "validation": "validation", "test": "test"}
+    if missing := [name for name in names if name not in splits]:
+        raise ValueError(f"splits are {sorted(splits)}, expected {list(names)}: {missing[0]!r} is missing")
+    rank = global_rank(settings)
+    # Evaluation keeps no gradients, so larger batches fit and save overhead.
+    size = 4 * settings.batch_size
+    return {
+        "train": loader(
+            splits["train"],
+            names["train"],
+            settings.batch_size,
+            shuffle_seed=settings.seed,
+            rank=rank,
+            ranks=settings.ranks,
+        ),
+        **{name: loader(splits[name], names[name], size) for name in ("validation", "test")},
+    }
 
-    def get_metrics(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> dict[str, int | str | float | dict[str, float]]:
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        return metrics
+
+def _about(module: MultiTaskModule, loaders: Mapping[str, Batches | Loaded], settings: FitSettings) -> dict[str, Any]:
+    """What must be the same for a training to be the one that was interrupted."""
+    same = ("epochs", "batch_size", "seed", "precision", "record_every", "patience", "devices", "nodes")
+    return {
+        "settings": {name: getattr(settings, name) for name in same},
+        "lr": module.lr,
+        "tasks": list(module.tasks),
+        "parameters": {name: list(own.shape) for name, own in module.named_parameters()},
+        "weighting": " ".join(repr(module.model.fan_out).split()),
+        "batches": {name: len(batches) for name, batches in loaders.items()},
+        "rows": {name: len(batches.split) for name, batches in loaders.items() if isinstance(batches, Batches)},
+    }
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Lightning advertises and advises on standard error; people read our progress there."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*(Checkpoint|logs) directory .* exists.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")  # within Lightning 2.6 on torch 2.13
-        warnings.filterwarnings("ignore", message=".*number of training batches .* is smaller than the logging.*")
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+def _may_lack_labels(module: MultiTaskModule, splits: Mapping[str, Split | Any]) -> bool:
+    train = splits["train"]
+    whole = isinstance(train, Split) and set(train.targets) == set(module.tasks)
+    return not whole or any(task.partial for task in module.tasks.values())

@@ -27,13 +27,18 @@ class History(lightning.Callback):
     Attributes:
         rows: One dictionary a measurement: ``epoch``, ``step``, ``split`` (``"train"`` or ``"validation"``), ``task``,
             ``other`` (the second task of a cosine), ``quantity`` (``"loss"``, ``"metric"``, ``"weight"``, ``"cosine"``)
-            and ``value``.
+            and ``value``. Losses of several processes are means over them.
     """
 
     def __init__(self, every: int = 5, on_epoch: Callable[[float], None] | None = None) -> None:
         self.every = every
         self.on_epoch = on_epoch
         self.rows: list[Row] = []
+        self._fitting = True
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Notes whether this is a training."""
+        self._fitting = stage == "fit"
 
     def _add(
         self,
@@ -62,10 +67,12 @@ class History(lightning.Callback):
         if not isinstance(pl_module, MultiTaskModule) or not due:
             return
         logged: dict[str, float] = {}
-        for task, loss in pl_module.losses.items():
+        fan = pl_module.model.fan_out
+        losses = fan.ranks.mean_by_task(pl_module.losses, fan.tasks) if fan.ranks.active else pl_module.losses
+        for task, loss in losses.items():
             logged[f"train/loss/{task}"] = float(loss)
             self._add(trainer, "train", "loss", task, float(loss))
-        record = pl_module.model.fan_out.last
+        record = fan.last
         if record is not None and len(record.tasks) > 1:
             for task, weight in zip(record.tasks, record.weights.tolist(), strict=True):
                 logged[f"train/weight/{task}"] = weight
@@ -73,7 +80,8 @@ class History(lightning.Callback):
             cosines = record.cosines.tolist()
             for (i, task), (j, other) in combinations(enumerate(record.tasks), 2):
                 self._add(trainer, "train", "cosine", task, cosines[i][j], other=other)
-        pl_module.log_dict(logged)
+        if trainer.loggers:  # takes as long as a step of a small network
+            pl_module.log_dict(logged)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Records losses and metrics of the pass."""
@@ -91,3 +99,12 @@ class History(lightning.Callback):
         """Tells how much of the training is done."""
         if self.on_epoch is not None and trainer.max_epochs:
             self.on_epoch((trainer.current_epoch + 1) / trainer.max_epochs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was recorded."""
+        return {"rows": list(self.rows)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on recording. Lightning restores callbacks for a test, too: that takes nothing back."""
+        if self._fitting:
+            self.rows = list(state_dict["rows"])

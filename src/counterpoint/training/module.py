@@ -130,6 +130,15 @@ class MultiTaskModule(lightning.LightningModule):
         own = {id(p) for part in apart for p in part.parameters()} - encoder
         return [p for p in self.model.parameters() if id(p) not in own]
 
+    def balance_state(self) -> dict[str, Any]:
+        """What the FanOut knows beside its weighting: a state_dict does not hold it."""
+        return {"reuse": self._fan._reuse.state(), "skipped": dict(self._fan.skipped)}  # noqa: SLF001
+
+    def load_balance(self, state: Mapping[str, Any]) -> None:
+        """Goes on with :meth:`balance_state`."""
+        self._fan._reuse.load(state["reuse"])  # noqa: SLF001
+        self._fan.skipped.update(state["skipped"])
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:  # noqa: ARG002
         """The plain sum of the losses; the FanOut's backward does the rest. A batch without labels is passed over."""
         ranks = self._fan.ranks
@@ -196,9 +205,10 @@ class MultiTaskModule(lightning.LightningModule):
 
     def _finish(self, split: str) -> None:
         self.results[split] = self._counts[split][0].results()
-        for name, result in self.results[split].items():
-            self.log(f"{split}/loss/{name}", result["loss"])
-            self.log(f"{split}/{self.tasks[name].metric_name}/{name}", result["metric"])
+        if self.trainer.loggers:  # a call takes a millisecond
+            for name, result in self.results[split].items():
+                self.log(f"{split}/loss/{name}", result["loss"])
+                self.log(f"{split}/{self.tasks[name].metric_name}/{name}", result["metric"])
         self.log(f"{split}/score", self._score.of(self.results[split]))
 
     def on_validation_epoch_end(self) -> None:
@@ -210,5 +220,7 @@ class MultiTaskModule(lightning.LightningModule):
         self._finish("test")
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam on every parameter."""
-        return torch.optim.Adam(self.parameters(), lr=self.lr)
+        """Adam on every parameter, all of them at once where PyTorch can: small networks have small steps."""
+        parameters = list(self.parameters())
+        fused = all(own.device.type in {"cpu", "cuda"} and own.is_floating_point() for own in parameters)
+        return torch.optim.Adam(parameters, lr=self.lr, fused=fused)
