@@ -9,6 +9,7 @@ import time
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,10 +21,18 @@ from counterpoint.study.group_results import GroupResults
 from counterpoint.study.results import Results
 from counterpoint.study.source import SOURCES
 
+from .warm import Program
 
-def run(*arguments, **options):
-    command = [sys.executable, "-c", "from counterpoint.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+
+def run(*arguments, cwd):
+    """``python -m counterpoint``, in a process of its own."""
+    stdout, stderr = cwd / "stdout.txt", cwd / "stderr.txt"
+    program = Program(Path(cli.__file__).with_name("__main__.py"), arguments, cwd, stdout, errors=stderr)
+    try:
+        returncode = program.wait(time.monotonic() + 120)
+    finally:
+        program.kill()
+    return SimpleNamespace(returncode=returncode, stdout=stdout.read_text(), stderr=stderr.read_text())
 
 
 @pytest.mark.parametrize(
@@ -93,8 +102,8 @@ def test_what_cannot_be_parsed_gets_exit_code_2_and_no_traceback(arguments, tmp_
     assert "error" in done.stderr
 
 
-def test_help_helps():
-    done = run("demo", "--help")
+def test_help_helps(tmp_path):
+    done = run("demo", "--help", cwd=tmp_path)
     assert done.returncode == 0
     for words in ("--seeds", "--epochs", "--weightings", "--out", "separated by commas", "(type: int, default: 2)"):
         assert words in done.stdout

@@ -16,6 +16,8 @@ from transformers import BertConfig, BertModel, Trainer, TrainerCallback, Traini
 
 from counterpoint import MGDA, FanOut
 
+from .warm import launch
+
 DOCS = Path(__file__).parents[1] / "docs"
 # Fences marked otherwise, such as "python no-run", are not run.
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -60,11 +62,10 @@ def test_transformed_losses_train_the_same(capsys):
 def test_the_page_on_ranks_is_a_program_for_two_processes(tmp_path):
     program = tmp_path / "program.py"
     program.write_text("\n".join(BLOCK.findall((DOCS / "ranks.md").read_text(encoding="utf-8"))), encoding="utf-8")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(program)]
-    done = subprocess.run(launch, capture_output=True, text=True, timeout=150, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    shown = done.stdout.split("tensor")[1:]
-    assert len(shown) == 4, done.stdout  # two lines by each rank
+    codes, said = launch(program, tmp_path)
+    assert codes == [0, 0], said
+    shown = "".join(said).split("tensor")[1:]
+    assert len(shown) == 4, said  # two lines by each rank
     assert shown[0].split(")")[0] in "".join(shown[1:])
 
 

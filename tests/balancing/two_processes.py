@@ -42,7 +42,7 @@ def run(script, folder, *programs, seconds=SECONDS):
             [rank, folder / "rendezvous", *programs],
             folder,
             folder / f"said-{rank}.txt",
-            {"LOCAL_RANK": str(rank), "NODE_RANK": "0"},
+            environment={"LOCAL_RANK": str(rank), "NODE_RANK": "0"},
         )
         for rank in range(RANKS)
     ]

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ import torch.distributed as dist
 
 from counterpoint.study.execution import launch, ranks, relaunch
 
-from ...warm import Program  # noqa: TID252  (tests are no package)
+from ...warm import launch as on_ranks  # noqa: TID252  (tests are no package)
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch was built without torch.distributed")
 
@@ -22,29 +21,10 @@ pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch was built
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What the leader of two ranks found, in torchrun's environment."""
-    folder = tmp_path_factory.mktemp("ranks")
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun's agent does
-    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
-    common |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "none", "GROUP_RANK": "0"}
-    programs = [
-        Program(
-            Path(__file__).with_name("rank_jobs.py"),
-            [],
-            folder,
-            folder / f"said-{rank}.txt",
-            common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(2)
-    ]
-    until = time.monotonic() + 150
-    try:
-        codes = [program.wait(until) for program in programs]
-    finally:
-        for program in programs:
-            program.kill()
-    assert codes == [0, 0], "\n".join(program.said() for program in programs)
-    assert "found:" not in programs[1].said()
-    return json.loads(programs[0].said().partition("found:")[2])
+    codes, said = on_ranks(Path(__file__).with_name("rank_jobs.py"), tmp_path_factory.mktemp("ranks"))
+    assert codes == [0, 0], "\n".join(said)
+    assert "found:" not in said[1]
+    return json.loads(said[0].partition("found:")[2])
 
 
 def test_all_ranks_do_each_job_and_the_leader_tells(found):
