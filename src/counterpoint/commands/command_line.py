@@ -28,7 +28,7 @@ def command_line(command: Callable[..., None], options: Mapping[str, object], *p
     changed = {name: value for name, value in options.items() if value != defaults[name]}
     first = [_text(changed[name]) for name in positional if name in changed]
     given = [
-        f"--{name}={_text(item)}"
+        f"--{name.replace('_', '-')}={_text(item)}"
         for name, value in changed.items()
         if name not in positional
         for item in (value if isinstance(value, list) else [value])

@@ -9,7 +9,7 @@ from counterpoint.commands.command_line import command_line, names
 
 
 def study(  # noqa: PLR0917  (options of a command line)
-    data: str | dict[str, Any] | None = None,
+    table: str | None = None,
     targets: str = "",
     task: list[str] = [],  # noqa: B006  (read only; what the command line shows as the default)
     networks: int | None = None,
@@ -32,6 +32,7 @@ def study(  # noqa: PLR0917  (options of a command line)
     lr: float = 1e-3,
     method: Literal["first-order", "last-layer", "lookahead", "features"] = "first-order",
     every: int = 10,
+    data: str | dict[str, Any] | None = None,
     encoder: dict[str, Any] | None = None,
     heads: dict[str, Any] | None = None,
     out: Path = Path("runs/study"),
@@ -48,8 +49,7 @@ def study(  # noqa: PLR0917  (options of a command line)
     predicts. A study that was stopped goes on where it was when it is started again.
 
     Args:
-        data: the table: CSV, .csv.gz or Parquet. In a config file also class_path and init_args of a torch Dataset or
-            a LightningDataModule.
+        table: the table: CSV, .csv.gz or Parquet.
         targets: columns to predict, separated by commas.
         task: what targets are where that is not to be inferred, such as price:regression:log or visits:count.
         networks: the most networks to serve; by default no limit.
@@ -72,6 +72,7 @@ def study(  # noqa: PLR0917  (options of a command line)
         lr: learning rate of Adam.
         method: how affinities are measured.
         every: training steps from one measurement to the next.
+        data: for config files, the table; or class_path and init_args of a torch Dataset or a LightningDataModule.
         encoder: class_path and init_args of the shared part, for a Dataset.
         heads: class_path and init_args of a head by task, for a Dataset.
         out: folder for runs, results, report and model.
@@ -82,14 +83,15 @@ def study(  # noqa: PLR0917  (options of a command line)
         nodes: machines that train each network together; start it with torchrun on each.
     """
     options = dict(locals())
-    if data is None:
-        raise ValueError("no data are given, expected a table: counterpoint study table.csv --targets price,cut")
+    if (table is None) == (data is None):
+        given = "neither a table nor --data is" if table is None else "both a table and --data are"
+        raise ValueError(f"{given} given, expected one: counterpoint study table.csv --targets price,cut")
     from counterpoint.study.comparison import MeterSettings  # noqa: PLC0415
     from counterpoint.study.execution import RanksExecutor, launched, ranks, relaunch  # noqa: PLC0415
     from counterpoint.study.study import Study  # noqa: PLC0415
 
     asked = Study(
-        data=data,
+        data=data if table is None else table,
         tasks=_tasks(names(targets), task),
         encoder=encoder,
         heads=heads,
@@ -119,7 +121,7 @@ def study(  # noqa: PLR0917  (options of a command line)
         devices=devices,
         nodes=nodes,
     )
-    command = command_line(study, options, "data")
+    command = command_line(study, options, "table")
     if not launched():
         if devices * nodes == 1:
             _run(asked, command)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from counterpoint.models import start_at
 from counterpoint.study.bundling import bundle_of
 from counterpoint.study.source import Source, Unit
 from counterpoint.tasks import Task
 from counterpoint.training import FitSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import torch
 
@@ -33,6 +35,7 @@ class _Parts:
 
     network: TableNetwork
     targets: tuple[Target, ...]
+    starts: Mapping[str, float]
 
     def target(self, name: str) -> Target:
         return next(target for target in self.targets if target.name == name)
@@ -41,7 +44,11 @@ class _Parts:
         return self.network.encoder(tasks)
 
     def head(self, task: str) -> torch.nn.Module:
-        return self.network.head(task, self.target(task).outputs)
+        head = self.network.head(task, self.target(task).outputs)
+        # A head of counts that starts at the mean is spared the long way there, and so is whoever shares with it.
+        if task in self.starts:
+            start_at(head, self.starts[task])
+        return head
 
     def task(self, name: str) -> Task:
         return task_of(self.target(name))
@@ -60,7 +67,9 @@ def task_of(target: Target) -> Task:
     if target.kind == "multiclass":
         return Task.classification(target.name, len(target.classes), partial=target.partial)
     if target.kind == "count":
-        return Task.count(target.name, unit=target.baseline, partial=target.partial)
+        # Counts in the thousands have deviances in the thousands: beside them no other loss would be heard.
+        spread = max(1.0, target.baseline)
+        return Task.count(target.name, unit=target.baseline, dispersion=spread, partial=target.partial)
     name = "RMSE" if target.transform == "none" else f"RMSE of {target.transform}"
     return Task.regression(
         target.name, scale=target.scale, metric_name=name, unit=target.baseline, partial=target.partial
@@ -106,7 +115,10 @@ def table_source(
         lr: Learning rate of Adam.
     """
     schema = prepared.schema
-    parts = _Parts(network, tuple(schema.targets))
+    train = prepared.splits()["train"].targets
+    counts = [target.name for target in schema.targets if target.kind == "count"]
+    starts = {name: math.log(float(train[name].nanmean())) for name in counts}
+    parts = _Parts(network, tuple(schema.targets), starts)
     return Source(
         name=name,
         description=_description(schema),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import torch.distributed as dist
 from safetensors.torch import save_file
 
 from counterpoint.models import cost_of
@@ -37,12 +39,16 @@ def train_run(job: RunJob, on_epoch: Callable[[float], None]) -> RunRecord:
     Raises:
         ArithmeticError: if a result is not a number.
     """
-    with job.store.lock(job.run):
-        found = job.store.finished(job.run)
-        return _train(job, on_epoch) if found is None else found
+    rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+    # Of ranks that train together the first one writes; they have to agree on whether there is anything to do.
+    with job.store.lock(job.run) if rank == 0 else nullcontext():
+        found = [job.store.finished(job.run) if rank == 0 else None]
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            dist.broadcast_object_list(found, src=0)
+        return _train(job, on_epoch, writes=rank == 0) if found[0] is None else found[0]
 
 
-def _train(job: RunJob, on_epoch: Callable[[float], None]) -> RunRecord:
+def _train(job: RunJob, on_epoch: Callable[[float], None], *, writes: bool) -> RunRecord:
     splits = job.source.splits(job.tasks)
     settings = replace(job.fit, seed=job.seed, progress_bar=False, logs=False)
     callbacks = [affinity_callback(job.tasks, job.meter)] if job.meter is not None and len(job.tasks) > 1 else []
@@ -74,6 +80,8 @@ def _train(job: RunJob, on_epoch: Callable[[float], None]) -> RunRecord:
     ]
     affinity = callbacks[0].meter.compute() if callbacks else None
     record = RunRecord(job.run, rows, result.seconds, affinity)
+    if not writes:
+        return record
     history = result.history.assign(run=job.run).reindex(columns=RUN_HISTORY)
     tables: dict[str, pd.DataFrame] = {"history": history, "predictions": predictions}
     job.store.save(record, {**job.content, "title": job.title}, tables, lambda path: _write_weights(module, path))

@@ -1,0 +1,72 @@
+"""Options of every command, from their signatures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from counterpoint.commands.demo import demo
+from counterpoint.commands.explain import explain
+from counterpoint.commands.export import export
+from counterpoint.commands.group import group
+from counterpoint.commands.predict import predict
+from counterpoint.commands.report import report
+from counterpoint.commands.study import study
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jsonargparse import ArgumentParser
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "study": study,
+    "predict": predict,
+    "export": export,
+    "group": group,
+    "explain": explain,
+    "report": report,
+    "demo": demo,
+}
+
+
+def make_parser() -> ArgumentParser:
+    """What parses the command line.
+
+    Raises:
+        ImportError: without the extra 'study'.
+    """
+    from jsonargparse import ArgumentParser  # noqa: PLC0415
+
+    whole = ArgumentParser(prog="counterpoint", description="Multi-task learning on PyTorch.")
+    commands = whole.add_subcommands(required=True)
+    for name, command in COMMANDS.items():
+        lines = (command.__doc__ or "").partition("\n\n    Args:")[0]
+        own = ArgumentParser(description=lines)
+        own.add_argument("--config", action="config", help="Read options from a YAML file.")
+        if command is group:  # the one file that may be left out
+            own.add_argument("affinity", nargs="?", type=Path, help="A saved affinity (JSON): is grouped as it is.")
+            own.add_function_arguments(command, as_group=False, skip={"affinity"})
+        elif command is study:
+            own.add_argument("table", nargs="?", type=str, help="The table: CSV, .csv.gz or Parquet.")
+            own.add_argument(
+                "--task", action="append", default=[], help="What a target is, such as price:regression:log; repeat it."
+            )
+            own.add_function_arguments(command, as_group=False, skip={"table", "task"})
+        elif command is predict:
+            own.add_function_arguments(command, as_group=False, as_positional=True, skip={"out", "probabilities"})
+            own.add_argument("-o", "--out", type=Path | None, help="Where predictions go: a .csv or .parquet file.")
+            own.add_argument("--probabilities", action="store_true", help="Give the probability of every class.")
+        else:
+            own.add_function_arguments(command, as_group=False, as_positional=command in {report, export})
+        _dashed(own)
+        commands.add_subcommand(name, own, help=lines.partition("\n")[0])
+    return whole
+
+
+def _dashed(parser: ArgumentParser) -> None:
+    """Shows ``--group-by`` where a parameter is called ``group_by``; both are understood, configs say ``group_by``."""
+    for action in parser._actions:  # noqa: SLF001  (argparse has no other way to an option's names)
+        for option in [option for option in action.option_strings if "_" in option]:
+            dashed = option.replace("_", "-")
+            action.option_strings = [dashed if name == option else name for name in action.option_strings]
+            parser._option_string_actions[dashed] = action  # noqa: SLF001
