@@ -250,7 +250,7 @@ def test_an_unexpected_failure_is_told_in_one_line(monkeypatch, capsys):
         (ModuleNotFoundError("No module named 'lightning'"), "pip install 'counterpoint[study]'"),
         (OSError(28, "No space left on device"), "No space left on device"),
     ):
-        monkeypatch.setitem(cli._COMMANDS, "demo", failing(error))
+        monkeypatch.setitem(cli.COMMANDS, "demo", failing(error))
         with pytest.raises(SystemExit) as caught:
             cli.main(["demo"])
         assert caught.value.code == 2

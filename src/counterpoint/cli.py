@@ -18,8 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        parser = make_parser()
+        parser = make_parser(given)
     except ImportError:
         return _complain("the command line needs the extra 'study': pip install 'counterpoint[study]'")
     from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415
@@ -29,7 +30,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             stream.reconfigure(errors="replace")
     lost = "this study's results were not saved"
     try:
-        chosen = parser.parse_args(None if arguments is None else list(arguments))
+        chosen = parser.parse_args(given)
         options = chosen[chosen.subcommand].as_dict()
         options.pop("config", None)
         if chosen.subcommand == "study":

@@ -14,7 +14,7 @@ from counterpoint.commands.report import report
 from counterpoint.commands.study import study
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from jsonargparse import ArgumentParser
 
@@ -29,8 +29,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
-def make_parser() -> ArgumentParser:
+def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     """What parses the command line.
+
+    Args:
+        arguments: What will be parsed; options are looked up of the command in it alone.
 
     Raises:
         ImportError: without the extra 'study'.
@@ -42,25 +45,30 @@ def make_parser() -> ArgumentParser:
     for name, command in COMMANDS.items():
         lines = (command.__doc__ or "").partition("\n\n    Args:")[0]
         own = ArgumentParser(description=lines)
-        own.add_argument("--config", action="config", help="Read options from a YAML file.")
-        if command is group:  # the one file that may be left out
-            own.add_argument("affinity", nargs="?", type=Path, help="A saved affinity (JSON): is grouped as it is.")
-            own.add_function_arguments(command, as_group=False, skip={"affinity"})
-        elif command is study:
-            own.add_argument("table", nargs="?", type=str, help="The table: CSV, .csv.gz or Parquet.")
-            own.add_argument(
-                "--task", action="append", default=[], help="What a target is, such as price:regression:log; repeat it."
-            )
-            own.add_function_arguments(command, as_group=False, skip={"table", "task"})
-        elif command is predict:
-            own.add_function_arguments(command, as_group=False, as_positional=True, skip={"out", "probabilities"})
-            own.add_argument("-o", "--out", type=Path | None, help="Where predictions go: a .csv or .parquet file.")
-            own.add_argument("--probabilities", action="store_true", help="Give the probability of every class.")
-        else:
-            own.add_function_arguments(command, as_group=False, as_positional=command in {report, export})
-        _dashed(own)
+        if name in arguments:  # reading a signature loads what its types come from
+            _add_options(own, command)
         commands.add_subcommand(name, own, help=lines.partition("\n")[0])
     return whole
+
+
+def _add_options(parser: ArgumentParser, command: Callable[..., None]) -> None:
+    parser.add_argument("--config", action="config", help="Read options from a YAML file.")
+    if command is group:  # the one file that may be left out
+        parser.add_argument("affinity", nargs="?", type=Path, help="A saved affinity (JSON): is grouped as it is.")
+        parser.add_function_arguments(command, as_group=False, skip={"affinity"})
+    elif command is study:
+        parser.add_argument("table", nargs="?", type=str, help="The table: CSV, .csv.gz or Parquet.")
+        parser.add_argument(
+            "--task", action="append", default=[], help="What a target is, such as price:regression:log; repeat it."
+        )
+        parser.add_function_arguments(command, as_group=False, skip={"table", "task"})
+    elif command is predict:
+        parser.add_function_arguments(command, as_group=False, as_positional=True, skip={"out", "probabilities"})
+        parser.add_argument("-o", "--out", type=Path | None, help="Where predictions go: a .csv or .parquet file.")
+        parser.add_argument("--probabilities", action="store_true", help="Give the probability of every class.")
+    else:
+        parser.add_function_arguments(command, as_group=False, as_positional=command in {report, export})
+    _dashed(parser)
 
 
 def _dashed(parser: ArgumentParser) -> None:
