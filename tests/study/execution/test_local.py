@@ -45,3 +45,25 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
     while any(runs(pid) for pid in workers):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+UNCLOSED = """
+from counterpoint.study.execution import LocalExecutor, worker
+
+worker.LOADED_ONCE.clear()
+
+def absolute(item, report):
+    return abs(item)
+
+if __name__ == "__main__":
+    place = LocalExecutor(2)
+    for _ in range(2):
+        print(place.run([-1, -2], absolute, lambda *_: None, lambda *_: None), flush=True)
+"""
+
+
+def test_a_program_that_forgets_to_close_ends(tmp_path):
+    (tmp_path / "program.py").write_text(UNCLOSED)
+    command = [sys.executable, "program.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[1, 2]\n" * 2, "")

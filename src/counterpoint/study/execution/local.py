@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from multiprocessing import util
 from typing import TYPE_CHECKING, Self
 
 from counterpoint.study.execution.jobs import Failure, Item, Outcome, attempt
@@ -40,6 +41,8 @@ class LocalExecutor:
             raise ValueError(f"workers is {workers}, expected at least 1")
         self.workers = workers
         self._kept: list[Worker] = []
+        # Python waits for processes before it exits, and these would wait for jobs.
+        util.Finalize(self, end, (self._kept,), exitpriority=1)
 
     def run(
         self,

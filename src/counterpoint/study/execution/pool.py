@@ -78,14 +78,14 @@ class _Pool:
             self.workers.append(Worker.start())
 
     def step(self) -> Iterator[tuple[int, Any]]:
-        """Waits until somebody says something and hands out jobs."""
+        """Hands out jobs and waits until somebody says something."""
+        for worker in self.workers:
+            if worker.ready and worker.index is None:  # also one that was kept
+                yield from self._give(worker)
         sources = {source: worker for worker in self.workers for source in (worker.connection, worker.process.sentinel)}
         told = connection.wait(list(sources), _LOOK_AGAIN_SECONDS)
         for worker in {sources[source] for source in told}:
             yield from self._listen(worker)
-        for worker in self.workers:
-            if worker.ready and worker.index is None:
-                yield from self._give(worker)
 
     def _listen(self, worker: Worker) -> Iterator[tuple[int, Any]]:
         try:
