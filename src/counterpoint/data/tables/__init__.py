@@ -3,7 +3,7 @@
 from counterpoint.data.tables.errors import TableError
 from counterpoint.data.tables.leaks import Leak
 from counterpoint.data.tables.options import TableOptions
-from counterpoint.data.tables.prepare import prepare
+from counterpoint.data.tables.preparation import prepare
 from counterpoint.data.tables.preprocessing import Preprocessing
 from counterpoint.data.tables.reading import read_batches, read_table, table_names
 from counterpoint.data.tables.schema import ColumnSummary, Dropped, TableSchema

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from counterpoint.data.tables.target import Target
 
 # A column that explains so much of a target alone is reported. Of diamonds' price, carat explains 0.85.
 REPORTED_FROM = 0.999
-_BINS = 256
+_BINS, _ROWS_A_BIN = 256, 8
 # Of a class with fewer rows, nothing can be said about how well it is told from others.
 _FEWEST_ROWS = 5
 
@@ -41,16 +41,19 @@ class Leak:
         return asdict(self)
 
 
-def find_leaks(columns: Mapping[str, np.ndarray], targets: Mapping[Target, np.ndarray]) -> tuple[Leak, ...]:
+def find_leaks(
+    columns: Mapping[str, np.ndarray], targets: Mapping[Target, np.ndarray], categories: Collection[str] = ()
+) -> tuple[Leak, ...]:
     """Tests every column against every target.
 
-    Numbers are cut into 256 bins of equally many rows (their values themselves where there are fewer); the mean or the
-    majority class of each bin in half of the rows predicts the other half. For numeric targets the squared rank
+    Numbers are cut into up to 256 bins of equally many rows, or values where they repeat; categories are bins. The mean
+    or the majority class of each bin in half of the rows predicts the other half. For numeric targets the squared rank
     correlation counts as well: it sees every increasing function, such as a price in another currency.
 
     Args:
         columns: Numbers or category codes of training rows in random order, [N], NaN where missing.
         targets: Each target with its encoded labels of these rows (NaN or -100: none).
+        categories: The columns whose numbers are codes of categories.
 
     Example:
         >>> from counterpoint.data.tables.target import Target
@@ -60,7 +63,7 @@ def find_leaks(columns: Mapping[str, np.ndarray], targets: Mapping[Target, np.nd
     """
     found = []
     for column, values in columns.items():
-        bins = _bins(values)
+        bins = _bins(values, category=column in categories)
         for target, labels in targets.items():
             if target.classes:
                 strength = _told_apart(bins, labels)
@@ -75,13 +78,15 @@ def find_leaks(columns: Mapping[str, np.ndarray], targets: Mapping[Target, np.nd
     return tuple(found)
 
 
-def _bins(values: np.ndarray) -> np.ndarray:
+def _bins(values: np.ndarray, *, category: bool) -> np.ndarray:
     """A bin for each row, [N] from 0; missing values have one of their own."""
     present = ~np.isnan(values)
     bins = np.zeros(len(values), dtype=np.int64)
     distinct, places = np.unique(values[present], return_inverse=True)
-    if len(distinct) > _BINS:
-        edges = np.quantile(values[present], np.linspace(0, 1, _BINS + 1)[1:-1])
+    # Half of a bin's rows have to tell about the other half: some rows each, of values that hardly repeat.
+    most = min(_BINS, int(present.sum()) // _ROWS_A_BIN)
+    if len(distinct) > most and not category:
+        edges = np.quantile(values[present], np.linspace(0, 1, most + 1)[1:-1]) if most > 1 else []
         places = np.searchsorted(np.unique(edges), values[present])
     bins[present] = places + 1
     return bins

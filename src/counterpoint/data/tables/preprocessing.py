@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sklearn.compose import ColumnTransformer
 
-# A block's float64 intermediates stay within a few ten MiB for hundreds of columns.
-_BLOCK = 65_536
+# Rows at a time: the float64 intermediates of a block stay in the cache and reuse the memory of the last one.
+_BLOCK = 8_192
 
 
 @dataclass(frozen=True)

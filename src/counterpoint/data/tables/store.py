@@ -97,7 +97,7 @@ class PreparedTable:
         """
         from dataclasses import replace  # noqa: PLC0415
 
-        from counterpoint.data.tables.prepare import prepare  # noqa: PLC0415  (which stores here)
+        from counterpoint.data.tables.preparation import prepare  # noqa: PLC0415  (which stores here)
 
         options = self.schema.options
         if seed == options.seed:

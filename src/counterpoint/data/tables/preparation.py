@@ -110,7 +110,8 @@ def _fit(source: TableSource, plan: TablePlan, seed: int) -> _Fitted:
     }
     targets = {target: plan.labels[target.name][rows[few]] for target in plan.targets}
     dropped = tuple(Dropped(name, "has no text that occurs 5 times in training rows") for name in rare)
-    return _Fitted(preprocessing, find_leaks(columns, targets), dropped)
+    categories = [feature.name for feature in preprocessing.features if feature.kind == "category"]
+    return _Fitted(preprocessing, find_leaks(columns, targets, categories), dropped)
 
 
 def _rows(source: TableSource, columns: list[str], rows: np.ndarray) -> pa.Table:
