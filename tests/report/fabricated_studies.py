@@ -138,7 +138,7 @@ def _method(key, tasks, scales):
         own = tasks[number::count]
         helper = [tasks[(tasks.index(own[0]) + 1) % len(tasks)]] if number == 0 else []
         networks.append(Network(tuple(dict.fromkeys([*own, *helper])), tuple(own)))
-    label = f"Grouped by affinity, {count} networks"
+    label = f"{count} groups"
     return Method(key, label, tuple(networks), predicted=0.01 * (1 - 0.6**count), proven=count % 2 == 0)
 
 
@@ -256,7 +256,11 @@ def _plan(methods, tasks, routes, seeds):
         "dropped": [],
         "crashed": [],
         "scales": [
-            {"scales": dict(zip(tasks, values, strict=False)), "seeds": 3 - number, "validation": -0.4 + 0.5 * number}
+            {
+                "scales": dict(zip(tasks, values, strict=False)),
+                "seeds": 1 + number // 2,
+                "validation": -0.4 - 0.5 * number,
+            }
             for number, values in enumerate(itertools.islice(itertools.product((0.5, 1.0, 2.0), repeat=len(tasks)), 3))
         ],
     }

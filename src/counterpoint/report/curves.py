@@ -53,22 +53,33 @@ def curve(rows: pd.DataFrame, max_points: int = MAX_POINTS) -> Curve | None:
         >>> curve(rows)
         Curve(steps=[1.0, 9.0], mean=[2.0, 2.0], low=[1.0, 2.0], high=[3.0, 2.0], seeds=2)
     """
-    rows = rows[np.isfinite(rows["value"].astype(float)) & np.isfinite(rows["step"].astype(float))]
-    if rows.empty:
+    # A page has hundreds of curves: pandas' own pivoting would take most of its time.
+    value, step = rows["value"].to_numpy(dtype=float), rows["step"].to_numpy(dtype=float)
+    known = np.isfinite(value) & np.isfinite(step)
+    if not known.any():
         return None
-    by_seed = rows.pivot_table(index="step", columns="seed", values="value", aggfunc="mean").sort_index()
-    steps = by_seed.index.to_numpy(dtype=float)
+    steps, at = np.unique(step[known], return_inverse=True)
+    seeds, of = np.unique(rows["seed"].to_numpy()[known], return_inverse=True)
+    by_seed = _means(value[known], at * len(seeds) + of, len(steps) * len(seeds)).reshape(len(steps), len(seeds))
     if len(steps) > max_points:
         bins = np.arange(len(steps)) * max_points // len(steps)
-        by_seed = by_seed.groupby(bins).mean()
-        steps = np.bincount(bins, weights=steps) / np.bincount(bins)
+        by_seed = np.column_stack([_means(column, bins, max_points) for column in by_seed.T])
+        steps = _means(steps, bins, max_points)
     return Curve(
         steps=[float(step) for step in np.round(steps, 1)],
-        mean=rounded(by_seed.mean(axis=1)),
-        low=rounded(by_seed.min(axis=1)),
-        high=rounded(by_seed.max(axis=1)),
-        seeds=by_seed.shape[1],
+        mean=rounded(np.nanmean(by_seed, axis=1)),
+        low=rounded(np.nanmin(by_seed, axis=1)),
+        high=rounded(np.nanmax(by_seed, axis=1)),
+        seeds=len(seeds),
     )
+
+
+def _means(values: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
+    """Mean of the finite values at each of ``count`` places, NaN where there are none."""
+    finite = np.isfinite(values)
+    total = np.bincount(places[finite], weights=values[finite], minlength=count)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / np.bincount(places[finite], minlength=count))
 
 
 def weight_shares(history: pd.DataFrame) -> pd.DataFrame:

@@ -27,7 +27,7 @@ class PlanSection:
         dropped: What was not trained, each with the reason.
         crashed: Trainings that failed, each with the error.
         columns: Of the table of loss scales.
-        scales: Its rows, the best on validation rows first.
+        scales: Its rows, those with the most seeds first, of these the best on validation rows.
     """
 
     facts: list[tuple[str, str]]
@@ -47,7 +47,9 @@ def plan_section(results: StudyResults) -> PlanSection | None:
     plan = results.plan
     if not plan:
         return None
-    tried = sorted(plan.get("scales") or [], key=lambda each: -_order(each.get("validation")))
+    # The search goes on with what does best: the mean of one seed does not compare with that of three.
+    tried = sorted(plan.get("scales") or [], key=lambda each: (-each.get("seeds", 0), -_order(each.get("validation"))))
+    used = next((dict(method.scales) for method in results.methods if method.scales), None)
     tasks = [task for task in results.tasks if any(task in each["scales"] for each in tried)]
     return PlanSection(
         facts=_facts(plan),
@@ -55,7 +57,10 @@ def plan_section(results: StudyResults) -> PlanSection | None:
         dropped=[(str(each["what"]), str(each["why"])) for each in plan.get("dropped", [])],
         crashed=[(str(each["title"]), str(each["error"])) for each in plan.get("crashed", [])],
         columns=[("Candidate", ""), ("Δm on validation rows", "mean over seeds"), *((task, "") for task in tasks)],
-        scales=[_tried(place, each, tasks) for place, each in enumerate(tried, start=1)],
+        scales=[
+            _tried(str(place), each, tasks, "used" if each["scales"] == used else "")
+            for place, each in enumerate(tried, start=1)
+        ],
     )
 
 
@@ -82,7 +87,7 @@ def _method(each: Mapping[str, Any]) -> Row:
     return Row(str(each["label"]), "", cells)
 
 
-def _tried(place: int, each: Mapping[str, Any], tasks: list[str]) -> Row:
+def _tried(name: str, each: Mapping[str, Any], tasks: list[str], said: str) -> Row:
     value, seeds = _order(each.get("validation")), each.get("seeds", 0)
     known = math.isfinite(value)
     judged = Cell(
@@ -94,7 +99,7 @@ def _tried(place: int, each: Mapping[str, Any], tasks: list[str]) -> Row:
     cells = [
         Cell(f"{scales[task]:.3g}", raw={"value": scales[task]}) if task in scales else Cell("1") for task in tasks
     ]
-    return Row(str(place), "", [judged, *cells])
+    return Row(name, said, [judged, *cells])
 
 
 def _order(value: float | None) -> float:

@@ -108,17 +108,16 @@ def tasks_table(results: StudyResults, methods: Sequence[Method]) -> list[Row]:
         results: A finished study.
         methods: The columns.
     """
-    scores = results.scores("test")
-    return [_task_row(results, scores[scores["task"] == task], str(task), methods) for task in results.tasks]
+    by_task = dict(list(results.scores("test").groupby("task", sort=False)))
+    return [_task_row(results, by_task[task], str(task), methods) for task in results.tasks]
 
 
 def _task_row(results: StudyResults, rows: pd.DataFrame, task: str, methods: Sequence[Method]) -> Row:
+    values: dict[str, list[float]] = {}
+    for key, value in zip(rows["method"], rows["value"], strict=True):
+        values.setdefault(key, []).append(float(value))
     with np.errstate(invalid="ignore"):  # the spread of values that are not finite is none
-        estimates = {
-            method.key: Estimate.of(list(own.astype(float)))
-            for method in methods
-            if len(own := rows.loc[rows["method"] == method.key, "value"])
-        }
+        estimates = {key: Estimate.of(own) for key, own in values.items()}
     decimals = decimals_for([estimate.mean for estimate in estimates.values()])
     cells = []
     for method in methods:

@@ -10,7 +10,7 @@ from counterpoint.report.explain_units import Unit
 from counterpoint.report.figures import short
 from counterpoint.report.memberships import describe
 from counterpoint.report.wording import plural
-from counterpoint.study.methods import UNIFORM, Method
+from counterpoint.study.methods import TUNED, UNIFORM, Method
 from counterpoint.study.plan import label_of
 from counterpoint.study.summary import BASELINE
 
@@ -28,10 +28,14 @@ def phrase(method: Method) -> str:
     """A method in the middle of a sentence.
 
     Example:
-        >>> phrase(Method.alone("ab")), phrase(Method.of_all("mgda", "ab"))
-        ('each task alone', 'MGDA-UB')
+        >>> phrase(Method.alone("ab")), phrase(Method.of_all("mgda", "ab")), phrase(Method.tuned({"a": 2.0, "b": 1.0}))
+        ('each task alone', 'MGDA-UB', 'tuning the loss scales')
     """
-    return "each task alone" if method.key == BASELINE else method.label
+    named = {BASELINE: "each task alone", TUNED: "tuning the loss scales"}
+    if method.key in named:
+        return named[method.key]
+    # A label such as "2 groups" is no subject of a sentence about one method.
+    return method.label if method.predicted is None else f"training in {method.label}"
 
 
 def names(tasks: Iterable[str]) -> str:
