@@ -66,7 +66,7 @@ class Heard:
     def progress(self, index, share):
         self.shares.append((index, share))
 
-    def done(self, index, seconds):
+    def done(self, index, seconds):  # noqa: ARG002
         self.finished.append(index)
 
     def failed(self, title, error):

@@ -66,9 +66,7 @@ def test_predictions_are_in_the_labels_units(finished):
     row = results.scores("test").query("task == 'size'").iloc[0]
     saved = pd.read_parquet(folder / "runs" / row["run"] / "predictions.parquet")
     own = saved[(saved["split"] == "test") & (saved["task"] == "size")]
-    assert own["target"].to_numpy() == pytest.approx(
-        frame["size"].to_numpy()[_test_rows(folder)][own["row"]], rel=1e-5
-    )
+    assert own["target"].to_numpy() == pytest.approx(frame["size"].to_numpy()[_test_rows(folder)][own["row"]], rel=1e-5)
 
 
 def _test_rows(folder):
@@ -128,7 +126,9 @@ def test_more_seeds_train_only_those(finished, tmp_path):
     first = heard.stages[0][1]
     assert len(first) == 4
     assert all(run.endswith("seed 2") for run in first)
-    kept = more.scores("test").query("seed < 2 and method in ('single', 'uniform')").set_index(["method", "seed", "task"])
+    kept = (
+        more.scores("test").query("seed < 2 and method in ('single', 'uniform')").set_index(["method", "seed", "task"])
+    )
     before = results.scores("test").set_index(["method", "seed", "task"]).loc[kept.index]
     assert (kept["value"] == before["value"]).all()
 
@@ -181,11 +181,11 @@ def test_a_run_that_crashes_is_recorded_and_the_others_go_on(tmp_path, monkeypat
 
 
 def test_nothing_to_compare_with_is_said(tmp_path, monkeypatch):
-    def fails(module, *arguments, **options):
+    def fails(*_, **__):
         raise ArithmeticError("the loss is NaN")
 
     monkeypatch.setattr("counterpoint.study.runs.train.fit", fails)
-    with pytest.raises(ResultsError, match="no way of sharing could be trained.*the loss is NaN"):
+    with pytest.raises(ResultsError, match=r"no way of sharing could be trained.*the loss is NaN"):
         Study(table(), TARGETS, out=tmp_path, **FAST).run()
     assert not (tmp_path / "study.json").exists()
 
