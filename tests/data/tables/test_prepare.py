@@ -257,6 +257,7 @@ def test_what_does_not_fit_the_table_is_refused(mixed_table, tmp_path, options, 
         ({"y": [1.5, 2.5] + [None] * 28}, {}, "has 2 rows with a label, expected at least 10"),
         ({"y": [None] * 30}, {}, "target 'y' has no labels"),
         ({"y": [1.5, np.inf] * 15}, {}, "column 'y' holds inf in data row 2"),
+        ({"x": [1.5, 2.5, 1e200] * 10}, {}, "column 'x' holds 1e+200 in data row 3"),
         ({"x": [1.5, 2.5, -np.inf] * 10}, {}, "column 'x' holds -inf in data row 3"),
         ({"y": ["a"] * 25 + ["b"] * 5}, {"time_by": "day"}, "has one class in the training rows ('a')"),
         ({"y": [1.5] * 25 + [2.5, 3.5, 4.5, 5.5, 6.5]}, {"time_by": "day"}, "has one value in the training rows"),
@@ -271,6 +272,17 @@ def test_tables_from_which_nothing_can_be_learned_are_refused(tmp_path, change, 
         prepare(table, TableOptions(**{"targets": ("y",), **options}), tmp_path / "mine")
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_numbers_that_came_as_text_are_numbers(mixed_table, tmp_path):
+    """As from a reader that knows no types, such as Python's csv."""
+    text = mixed_table.assign(
+        **{name: mixed_table[name].map(lambda x: "" if pd.isna(x) else repr(x)) for name in ("weight", "amount")},
+        seen=mixed_table["seen"].astype(str).replace("NaT", ""),
+    )
+    plain, read = (prepare(t, OPTIONS, tmp_path / name).schema for t, name in ((mixed_table, "plain"), (text, "text")))
+    assert read.preprocessing == plain.preprocessing
+    assert read.targets == plain.targets
 
 
 def test_a_class_that_no_training_row_has_is_noted(tmp_path):

@@ -135,6 +135,14 @@ def test_unknown_categories_are_counted_and_are_no_category(fitted, mixed_table)
     assert [column(fitted, new, name)[0] for name in sizes] == [0] * 4
 
 
+def test_columns_may_be_called_by_numbers_but_not_twice_alike():
+    table = pd.DataFrame(np.arange(6.0).reshape(3, 2))
+    fitted = Preprocessing.fit(table, {"1": "numeric"})
+    np.testing.assert_allclose(fitted.transform(table)[:, 0], [-(1.5**0.5), 0, 1.5**0.5], rtol=1e-6)
+    with pytest.raises(TableError, match="several columns called '1'"):
+        fitted.transform(pd.concat([table, table], axis=1))
+
+
 def test_no_rows_give_no_inputs(fitted, mixed_table):
     assert fitted.transform(mixed_table.head(0)).shape == (0, len(fitted.feature_names))
 

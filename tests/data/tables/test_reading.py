@@ -82,6 +82,7 @@ def test_semicolons_quotes_marks_and_spellings_of_missing(write):
         (b"a,b\n1,2\n3,caf\xe9\n", "byte 0xe9 at position 13 (line 3) is not UTF-8"),
         ("\ufeffa,b\n1,2\n".encode("utf-16"), "is not UTF-8"),
         (b"a,b\n1,2\n3,\xc3", "byte 0xc3 at position 10 (line 3) is not UTF-8"),
+        ('a,b\n1,2\n3,"4\n5,6\n', "line 3 has a quote that is not closed"),
         ("a,b\n1.5,2\n2.5,2\nx,3\n4.5,4\n", "column 'a' holds 'x' in data row 3, expected numbers"),
     ],
 )

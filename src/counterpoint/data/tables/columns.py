@@ -49,8 +49,11 @@ def plain(name: str, values: pd.Series[Any] | pa.ChunkedArray, *, source: str = 
 
 
 def _arrow(name: str, values: pd.Series[Any], source: str) -> pa.ChunkedArray:
+    import pandas as pd  # noqa: PLC0415
     import pyarrow as pa  # noqa: PLC0415
 
+    if isinstance(values.dtype, pd.SparseDtype):
+        values = pd.Series(values.to_numpy())
     try:
         array = pa.array(values, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):

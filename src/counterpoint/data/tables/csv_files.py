@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from codecs import getincrementaldecoder
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,30 @@ def check_csv(path: Path) -> str:
             position += len(chunk)
     if decode.getstate()[0]:
         raise _not_utf8(path, position - 1, lines + 1, decode.getstate()[0][0])
+    if quotes % 2:  # of a complete file an even number, unless one stands inside of a value
+        _refuse_open_quote(path, header)
     return header
+
+
+def _refuse_open_quote(path: Path, header: str) -> None:
+    """Arrow takes all that follows a quote that is never closed for one value, and says nothing."""
+    import csv  # noqa: PLC0415
+
+    line = 1
+    with _as_text(path) as file:
+        reader = csv.reader(file, delimiter=_delimiter(header), strict=True)
+        try:
+            for _ in reader:
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise TableError(
+                f"{path}: line {line} has a quote that is not closed or stands inside of a value ({error}), expected "
+                'quotes in pairs: correct the line, or write "" for a quote in a quoted value'
+            ) from None
+
+
+def _as_text(path: Path) -> io.TextIOWrapper:
+    return io.TextIOWrapper(_opened(path), encoding="utf-8-sig", newline="")
 
 
 def _not_utf8(path: Path, position: int, line: int, byte: int) -> TableError:
@@ -175,10 +199,9 @@ def _names(path: Path, header: str) -> list[str]:
 def _explained(path: Path, header: str, error: Exception) -> TableError:
     """Finds the ragged row that Arrow stumbled on, with its line in the file."""
     import csv  # noqa: PLC0415
-    import io  # noqa: PLC0415
 
     expected = len(_names(path, header))
-    with _opened(path) as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
+    with _as_text(path) as file:
         reader = csv.reader(file, delimiter=_delimiter(header))
         line = 1
         try:

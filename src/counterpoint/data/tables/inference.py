@@ -10,7 +10,7 @@ import numpy as np
 from counterpoint.data.tables.columns import as_text
 from counterpoint.data.tables.errors import TableError
 from counterpoint.data.tables.target import Label, Target, TargetKind, Transform
-from counterpoint.data.tables.values import as_numbers
+from counterpoint.data.tables.values import as_numbers, spells_fractions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +62,9 @@ def target_of(
     if distinct == 1:
         only = _plain_label(present[0].as_py())
         raise TableError(f"{source}: target {name!r} is constant ({only!r}), expected at least two different labels")
+    text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
+    if text and spells_fractions(counts.field("values")):
+        return target_of(name, pa.chunked_array([as_numbers(name, array, source=source)]), override, source=source)
     number = pa.types.is_integer(array.type) or pa.types.is_floating(array.type)
     if number:
         as_numbers(name, array, source=source)  # refuses infinite labels, with the row

@@ -198,11 +198,14 @@ def _columns(
 ) -> dict[str, pa.ChunkedArray]:
     import pyarrow as pa  # noqa: PLC0415
 
-    present = rows.column_names if isinstance(rows, pa.Table) else list(rows.columns)
+    present = [str(name) for name in (rows.column_names if isinstance(rows, pa.Table) else rows.columns)]
     missing = [name for name in names if name not in present]
     if missing:
         few = "column" if len(missing) == 1 else f"{len(missing)} columns"
         raise TableError(f"{source} lacks the {few} {named(missing, limit=20)}, which the network was trained on")
     if isinstance(rows, pa.Table):  # a table of ours is plain
         return {name: rows[name] for name in names}
-    return {name: plain(name, rows[name], source=source) for name in names}
+    twice = next((name for name in names if present.count(name) > 1), None)
+    if twice is not None:
+        raise TableError(f"{source} has several columns called {twice!r}, expected one: rename or drop the others")
+    return {name: plain(name, rows.iloc[:, present.index(name)], source=source) for name in names}

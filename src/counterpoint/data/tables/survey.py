@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from counterpoint.data.tables.values import as_numbers, iso_times
+from counterpoint.data.tables.values import as_numbers, iso_times, spells_fractions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,7 +60,8 @@ class Survey:
         self.name, self.source = name, source
         self._rows = self._missing = 0
         self._text = self._times = self._booleans = False
-        self._iso = True
+        self._iso = self._numbers = True
+        self._fractions = False
         self._least: object = None
         self._most: object = None
         self._rising = True
@@ -98,7 +99,10 @@ class Survey:
         """What the rows so far show."""
         kind: Kind = "numeric"
         if self._text:
-            kind = "datetime" if self._iso and self._missing < self._rows else "category"
+            if self._numbers and self._fractions:
+                kind = "numeric"
+            else:
+                kind = "datetime" if self._iso and self._missing < self._rows else "category"
         elif self._booleans:
             kind = "boolean"
         elif self._times:
@@ -118,6 +122,9 @@ class Survey:
         distinct = pc.unique(array).drop_null()
         if self._iso:  # the first few decide for nearly all columns
             self._iso = iso_times(distinct[:8]) is not None and iso_times(distinct) is not None
+        if self._numbers and len(distinct):
+            fractions = spells_fractions(distinct)
+            self._numbers, self._fractions = fractions is not None, self._fractions or bool(fractions)
         hashes = pd.util.hash_array(distinct.to_numpy(zero_copy_only=False).astype(object), categorize=False)
         self._hashes = np.union1d(self._hashes, hashes)
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # How text spells a number.
 NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+# Squares of larger ones are no floating-point numbers, and a deviation is made of squares.
+_LARGEST = 1e100
 _SECONDS_A_DAY = 86_400.0
 
 
@@ -42,12 +44,12 @@ def as_numbers(name: str, array: pa.ChunkedArray, *, source: str = "the table", 
             )
         array = pc.utf8_trim_whitespace(array)
     numbers: np.ndarray = array.cast(pa.float64(), safe=False).to_numpy()
-    infinite = np.flatnonzero(np.isinf(numbers))
-    if len(infinite):
-        row = int(infinite[0])
+    too_large = np.flatnonzero(np.abs(numbers) > _LARGEST)
+    if len(too_large):
+        row = int(too_large[0])
         raise TableError(
             f"{source}: column {name!r} holds {numbers[row]} in data row {first_row + row + 1}, expected finite "
-            "numbers: correct it, or spell it NA if it is missing"
+            f"numbers up to {_LARGEST:.0e}: correct it, or spell it NA if it is missing"
         )
     return numbers
 
@@ -59,6 +61,23 @@ def first_text_row(array: pa.ChunkedArray) -> int | None:
     spelled = pc.fill_null(pc.match_substring_regex(array, NUMBER), True)
     row = pc.index(spelled, False).as_py()
     return None if row < 0 else int(row)
+
+
+def spells_fractions(distinct: pa.Array | pa.ChunkedArray) -> bool | None:
+    """Whether text is numbers with fractions, whatever its type says; whole numbers may be names, such as zip codes.
+
+    Args:
+        distinct: Text, missing values left out.
+
+    Returns:
+        ``True`` or ``False`` if all of it spells numbers, and some or none have fractions; ``None`` if it does not.
+    """
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    for some in (distinct[:8], distinct):  # the first few decide for nearly all columns
+        if not pc.all(pc.match_substring_regex(some, NUMBER)).as_py():
+            return None
+    return bool(pc.any(pc.match_substring_regex(distinct, r"[.eE]")).as_py())
 
 
 def as_booleans(name: str, array: pa.ChunkedArray, *, source: str = "the table", first_row: int = 0) -> np.ndarray:
