@@ -219,6 +219,15 @@ class MultiTaskModule(lightning.LightningModule):
         """Logs losses, metrics and the score."""
         self._finish("test")
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """A batch that is there already stays as it is: looking through it costs a tenth of a small network's step."""
+        if isinstance(batch, tuple | list) and len(batch) == 2 and isinstance(batch[1], dict):
+            tensors = (batch[0], *batch[1].values())
+            if all(isinstance(own, Tensor) and own.device == device for own in tensors):
+                return batch
+        moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam on every parameter, all of them at once where PyTorch can: small networks have small steps."""
         parameters = list(self.parameters())
