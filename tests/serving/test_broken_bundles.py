@@ -227,6 +227,7 @@ def edited(path, value):
         (["tasks", 2, "classes"], None, "task 2 has no 'classes'"),
         (["preprocessing"], [], "preprocessing is list"),
         (["preprocessing", "means"], [0.0], "preprocessing.* it has 1 means, expected"),
+        (["preprocessing", "scales", 0], 0.0, "preprocessing.* a scale of 0, expected positive ones"),
         (["preprocessing", "means"], "mean", "preprocessing is not as write_bundle writes it"),
         (["preprocessing", "features", 0, "kind"], "image", "column 'carat' is a 'image'"),
         (["preprocessing", "features", 4, "parts"], ["list_functions"], "column 'day' is a 'datetime' of"),

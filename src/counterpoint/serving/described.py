@@ -73,6 +73,8 @@ def preprocessing_of(document: Mapping[str, Any]) -> Preprocessing:
     for what, found in (("medians", made.medians), ("means", made.means), ("scales", made.scales)):
         if len(found) != numeric or not all(math.isfinite(number) for number in found):
             raise ValueError(f"it has {len(found)} {what}, expected {numeric} finite numbers")
+    if not all(scale > 0 for scale in made.scales):
+        raise ValueError(f"it has a scale of {min(made.scales):g}, expected positive ones")
     return made
 
 
