@@ -137,6 +137,8 @@ def test_an_older_table_is_replaced_and_other_things_are_not(mixed_table, tmp_pa
     assert "age" not in newer.schema.preprocessing.columns
     with pytest.raises(TableError, match="holds another table by now"):
         PreparedTable(older.folder, older.digest + "0").schema  # noqa: B018
+    with pytest.raises(TableError, match="holds another table by now"):
+        older.splits()
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "me.jpg").touch()
     with pytest.raises(TableError, match="photos holds something else"):
@@ -295,6 +297,9 @@ def test_a_changed_or_lost_source_is_said(mixed_table, tmp_path):
     path = tmp_path / "t.csv"
     mixed_table.to_csv(path, index=False)
     prepared = prepare(path, OPTIONS, tmp_path / "mine")
+    mixed_table.head(300).to_csv(path, index=False)
+    with pytest.raises(TableError, match="has changed since it was prepared"):
+        prepared.with_seed(1)
     path.unlink()
     with pytest.raises(TableError, match="there is no file"):
         prepared.with_seed(1)

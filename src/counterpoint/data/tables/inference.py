@@ -64,7 +64,8 @@ def target_of(
         raise TableError(f"{source}: target {name!r} is constant ({only!r}), expected at least two different labels")
     text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
     if text and spells_fractions(counts.field("values")):
-        return target_of(name, pa.chunked_array([as_numbers(name, array, source=source)]), override, source=source)
+        numbers = pa.array(as_numbers(name, array, source=source), from_pandas=True)  # NaN is null again
+        return target_of(name, pa.chunked_array([numbers]), override, source=source)
     number = pa.types.is_integer(array.type) or pa.types.is_floating(array.type)
     if number:
         as_numbers(name, array, source=source)  # refuses infinite labels, with the row

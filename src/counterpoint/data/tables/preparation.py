@@ -66,8 +66,9 @@ def prepare(
         torch.int64
     """
     folder, say = Path(folder), on_progress or (lambda _: None)
-    content = json.dumps({"format": FORMAT, "content": content_hash(table), "options": options.to_json()})
-    digest = hashlib.sha256(content.encode()).hexdigest()
+    content = content_hash(table)
+    identity = json.dumps({"format": FORMAT, "content": content, "options": options.to_json()})
+    digest = hashlib.sha256(identity.encode()).hexdigest()
     ready = stored(folder, digest)
     if ready is not None:
         return ready
@@ -79,10 +80,13 @@ def prepare(
     fitted = _fit(source, plan, options.seed)
     with building(folder, digest) as temporary:
         _write(source, plan, fitted.preprocessing, temporary, say)
+        origin: Path | str = _ORIGINAL
         if source.path is None:
             source.save(temporary / _ORIGINAL)
-        origin = _ORIGINAL if source.path is None else source.path.resolve()
-        save_facts(temporary, _schema(source, plan, fitted, options, digest), origin)
+            content = content_hash(temporary / _ORIGINAL)
+        else:
+            origin = source.path.resolve()
+        save_facts(temporary, _schema(source, plan, fitted, options, digest), origin, content)
     return PreparedTable(folder, digest)
 
 

@@ -18,6 +18,7 @@ import torch
 
 from counterpoint.data.split import Split
 from counterpoint.data.tables.errors import TableError
+from counterpoint.data.tables.reading import content_hash
 from counterpoint.data.tables.schema import FORMAT, TableSchema
 from counterpoint.data.tables.splitting import SPLITS
 
@@ -60,9 +61,13 @@ class PreparedTable:
         return _schema(self.folder, self.digest)
 
     def splits(self) -> dict[str, Split]:
-        """``"train"``, ``"validation"`` and ``"test"`` rows: inputs float32 [N, D], a target for each task [N]."""
+        """``"train"``, ``"validation"`` and ``"test"`` rows: inputs float32 [N, D], a target for each task [N].
+
+        Raises:
+            TableError: if the folder is gone or holds other data by now.
+        """
         targets = self.schema.targets
-        return {
+        loaded = {
             split: Split(
                 torch.from_numpy(_load(self.folder / f"inputs-{split}.npy")),
                 {
@@ -72,6 +77,9 @@ class PreparedTable:
             )
             for split in SPLITS
         }
+        if _digest_in(self.folder) != self.digest:  # replaced since the schema was read
+            raise _other_table(self.folder, self.digest)
+        return loaded
 
     def rows(self, split: str) -> np.ndarray:
         """Numbers of a split's rows in the source, from 0, [N], ascending.
@@ -86,8 +94,12 @@ class PreparedTable:
     @property
     def origin(self) -> Path:
         """The file that was prepared; of a DataFrame, the copy beside the arrays."""
-        path = Path(json.loads((self.folder / _ORIGIN).read_text(encoding="utf-8"))["path"])
-        return path if path.is_absolute() else self.folder / path
+        return self.folder / self._origin["path"]  # which may be absolute
+
+    @property
+    def _origin(self) -> dict[str, str]:
+        found: dict[str, str] = json.loads((self.folder / _ORIGIN).read_text(encoding="utf-8"))
+        return found
 
     def with_seed(self, seed: int) -> PreparedTable:
         """The same table split by another seed, prepared in a folder beside this one.
@@ -102,8 +114,11 @@ class PreparedTable:
         options = self.schema.options
         if seed == options.seed:
             return self
+        source = self.origin
+        if content_hash(source) != self._origin["content"]:
+            raise TableError(f"{source} has changed since it was prepared in {self.folder}: prepare it again")
         name = self.folder.name.removesuffix(f"-seed{options.seed}")
-        return prepare(self.origin, replace(options, seed=seed), self.folder.with_name(f"{name}-seed{seed}"))
+        return prepare(source, replace(options, seed=seed), self.folder.with_name(f"{name}-seed{seed}"))
 
 
 @lru_cache(maxsize=8)
@@ -113,12 +128,19 @@ def _schema(folder: Path, digest: str) -> TableSchema:
     except FileNotFoundError:
         raise TableError(f"{folder} holds no prepared table, expected {_SCHEMA} in it: prepare it again") from None
     if values.get("digest") != digest:
-        raise TableError(f"{folder} holds another table by now, expected the one with digest {digest[:12]}")
+        raise _other_table(folder, digest)
     return TableSchema.from_json(values)
 
 
+def _other_table(folder: Path, digest: str) -> TableError:
+    return TableError(f"{folder} holds another table by now, expected the one with digest {digest[:12]}")
+
+
 def _load(path: Path) -> np.ndarray:
-    large = path.stat().st_size > _MAPPED_FROM
+    try:
+        large = path.stat().st_size > _MAPPED_FROM
+    except FileNotFoundError:
+        raise TableError(f"there is no {path} (any more), expected a prepared table: prepare it again") from None
     array: np.ndarray = np.load(path, mmap_mode="c" if large else None, allow_pickle=False)
     return array
 
@@ -222,9 +244,16 @@ class SplitWriter:
         self._file.close()
 
 
-def save_facts(folder: Path, schema: TableSchema, origin: Path | str) -> None:
-    """Writes what is known about the arrays in a folder."""
-    _write(folder / _ORIGIN, {"path": str(origin)})
+def save_facts(folder: Path, schema: TableSchema, origin: Path | str, content: str) -> None:
+    """Writes what is known about the arrays in a folder, and where they come from.
+
+    Args:
+        folder: The folder.
+        schema: What is known.
+        origin: The file that was prepared: an absolute path, or one in the folder.
+        content: Its content's hash.
+    """
+    _write(folder / _ORIGIN, {"path": str(origin), "content": content})
     _write(folder / _SCHEMA, schema.to_json())
 
 
