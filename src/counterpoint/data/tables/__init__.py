@@ -1,6 +1,7 @@
 """Tables: from a CSV file, a Parquet file or a DataFrame to tensors, and back to labels."""
 
 from counterpoint.data.tables.errors import TableError
+from counterpoint.data.tables.inference import target_of, with_statistics
 from counterpoint.data.tables.leaks import Leak
 from counterpoint.data.tables.options import TableOptions
 from counterpoint.data.tables.preparation import prepare
@@ -24,4 +25,6 @@ __all__ = [
     "read_batches",
     "read_table",
     "table_names",
+    "target_of",
+    "with_statistics",
 ]

@@ -85,19 +85,21 @@ def target_of(
     return target, reason
 
 
-def with_statistics(target: Target, array: pa.ChunkedArray, train: np.ndarray, *, source: str = "the table") -> Target:
+def with_statistics(
+    target: Target, array: pa.ChunkedArray, train: np.ndarray | None = None, *, source: str = "the table"
+) -> Target:
     """The target with mean, deviation and baseline of its labels in training rows.
 
     Args:
         target: The target.
         array: Its plain values in all rows.
-        train: Which rows train, [N] of bool.
+        train: Which rows train, [N] of bool; all by default.
         source: Where the values come from, for errors.
     """
     if target.classes:
         return target
     values = as_numbers(target.name, array, source=source)
-    values = values[train & ~np.isnan(values)]
+    values = values[~np.isnan(values) if train is None else train & ~np.isnan(values)]
     if target.kind == "regression":
         values = target.transformed(values)
         scale = float(values.std())
