@@ -112,6 +112,11 @@ def test_regression_labels_come_back(values, transform):
     np.testing.assert_allclose(target.decode(exact)["y"], values, rtol=1e-9, atol=1e-9)
 
 
+def test_a_constant_cannot_be_standardized():
+    with pytest.raises(TableError, match="'y' is constant in the training rows"):
+        with_statistics(Target("y", "regression"), pa.chunked_array([[2.0, 2.0, 3.0]]), np.array([True, True, False]))
+
+
 def test_counts_are_learned_as_logarithms_of_their_expectation():
     values = rng.poisson(0.7, 200)
     array = plain("y", pd.Series(values))

@@ -95,6 +95,9 @@ def with_statistics(
         array: Its plain values in all rows.
         train: Which rows train, [N] of bool; all by default.
         source: Where the values come from, for errors.
+
+    Raises:
+        TableError: if a regression target is constant there.
     """
     if target.classes:
         return target
@@ -103,6 +106,8 @@ def with_statistics(
     if target.kind == "regression":
         values = target.transformed(values)
         scale = float(values.std())
+        if not scale > 0:
+            raise TableError(f"{source}: target {target.name!r} is constant in the training rows, expected it to vary")
         return replace(target, mean=float(values.mean()), scale=scale, baseline=scale)
     # Poisson deviance of predicting the mean m: 2 (y log(y / m) - y + m), whose last terms cancel on average.
     mean, positive = values.mean(), values[values > 0]
