@@ -182,10 +182,17 @@ def _about(subject: Any) -> list[str]:
 
 
 def _tasks(targets: tuple[str, ...], overrides: list[str]) -> list[str]:
-    """Targets with what was said of them; what is said of others is refused where the table is read."""
-    said = {text.rsplit(":", 2)[0] if text.count(":") > 1 else text.partition(":")[0]: text for text in overrides}
-    left = [text for name, text in said.items() if name not in targets]
-    return [said.get(name, name) for name in targets] + left
+    """Targets with what was said of them."""
+    said: dict[str, str] = {}
+    for text in overrides:
+        # A column's name may have a colon in it: the longest target that fits is meant.
+        name = max((name for name in targets if text.startswith(f"{name}:")), key=len, default=None)
+        if name is None:
+            raise ValueError(f"task {text!r} is of no target, expected one of {', '.join(targets)} and a kind")
+        if name in said:
+            raise ValueError(f"task {name!r} is given twice, expected each target once")
+        said[name] = text
+    return [said.get(name, name) for name in targets]
 
 
 def _widths(text: str) -> tuple[int, ...]:

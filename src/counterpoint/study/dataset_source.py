@@ -362,5 +362,8 @@ def _rehearse(encoder: Made, heads: Mapping[str, Made], tasks: Mapping[str, Task
                 labelled = task.labelled(targets[name])
                 if labelled is None or labelled.all():
                     task.loss(outputs, targets[name])
+                    task.metric.clone().update(outputs, targets[name])
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            raise ValueError(f"task {name!r}: head and loss do not fit: {' '.join(str(error).split())}") from None
+            raise ValueError(
+                f"task {name!r}: head, loss and metric do not fit: {' '.join(str(error).split())}"
+            ) from None

@@ -155,6 +155,8 @@ class Study:
         for name in self.comparison.weightings:
             FanOut(get_weighting(name), ("a", "b"))  # refuses what is unknown or makes no sense at feature level
         affinity_callback(("a", "b"), self.meter)
+        if isinstance(self.executor, str):
+            executor_of(self.executor, self.workers or 1, self.address).close()
 
     @property
     def comparison(self) -> Comparison:

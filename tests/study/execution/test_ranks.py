@@ -7,13 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 import torch.distributed as dist
 
+from counterpoint import Study
 from counterpoint.study.execution import launch, ranks, relaunch
+from counterpoint.study.study_results import StudyResults
 
 from ...warm import launch as on_ranks  # noqa: TID252  (tests are no package)
+from ..study_data import FAST, TARGETS, table  # noqa: TID252
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch was built without torch.distributed")
 
@@ -50,6 +54,19 @@ def test_lightning_trains_on_the_ranks_again_and_again(found):
             layer(rows).square().mean().backward()
             optimizer.step()
         torch.testing.assert_close(torch.tensor(weight), layer.weight.detach())
+
+
+def test_a_study_on_two_ranks_finds_what_one_process_does(tmp_path):
+    """Each step takes half of its batch on each rank; MGDA's Gram matrix is summed over them."""
+    codes, said = on_ranks(Path(__file__).with_name("rank_study.py"), tmp_path)
+    assert codes == [0, 0], "\n".join(said)
+    alone = Study(table(), TARGETS, out=tmp_path / "alone", **FAST | {"scale_trials": 0, "seeds": 1}).run()
+    together = StudyResults.load(tmp_path / "study")
+    assert together.plan["crashed"] == alone.plan["crashed"] == []
+    assert together.served == alone.served
+    names = ["method", "seed", "task"]
+    one, two = (results.scores("test").set_index(names)[["value", "loss"]] for results in (alone, together))
+    pd.testing.assert_frame_equal(one, two, rtol=1e-3)
 
 
 def test_outside_a_launch_it_says_how_to_launch(monkeypatch):

@@ -6,10 +6,14 @@ import socket
 import sys
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 
+from counterpoint import Study
 from counterpoint.study.execution import Failure, LocalExecutor, RayExecutor, executor, ray_jobs
+
+from ..study_data import FAST, TARGETS, table  # noqa: TID252  (tests are no package)
 
 ray = pytest.importorskip("ray")
 
@@ -48,6 +52,32 @@ def test_a_second_run_is_on_the_same_cluster_with_one_thread(cluster, jobs, seen
     assert outcomes[2] == 4
     assert outcomes[3] == "1"
     assert ray.get_runtime_context().get_job_id() == before
+
+
+def test_a_study_finds_what_it_finds_here(cluster, tmp_path):
+    options = FAST | {"scale_trials": 0, "seeds": 1}
+    there = Study(table(), TARGETS, out=tmp_path / "there", executor=Borrowed(cluster), **options).run()
+    here = Study(table(), TARGETS, out=tmp_path / "here", **options).run()
+    tables = (each.scores("test").drop(columns="seconds") for each in (there, here))
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    assert there.served == here.served
+    assert not there.plan["crashed"]
+
+
+class Borrowed:
+    """A cluster that a study may use, and not close."""
+
+    def __init__(self, cluster):
+        self.run, self.workers = cluster.run, cluster.workers
+
+    def close(self):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
 
 
 def test_a_connection_that_was_there_stays(cluster, jobs, seen):  # noqa: ARG001  (it is there)
