@@ -175,7 +175,7 @@ def test_no_room_on_the_way_loses_no_finished_run(studied, tmp_path, capsys, req
     _, folder = studied
     out = shutil.copytree(folder / "out", tmp_path / "out")
     before = {path.parent.name for path in out.glob("runs/*/result.json")}
-    first = sorted(before)[0]
+    first = min(before)
     shutil.rmtree(out / "runs" / first)
     study_json = (out / "study.json").read_bytes()
     request.getfixturevalue("no_room")
