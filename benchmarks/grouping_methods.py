@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from counterpoint.report import method_rows
 from counterpoint.report.group_methods import as_loss, change, complete_scores
-from counterpoint.study.group import GroupStudy
 from counterpoint.study.comparison import MeterSettings
+from counterpoint.study.group import GroupStudy
 from counterpoint.study.source import SOURCES
 from counterpoint.terminal import GroupProgress, console, methods_table
 from measuring import print_table, record
