@@ -5,6 +5,8 @@ import gzip
 import json
 import resource
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -185,3 +187,17 @@ def test_no_room_on_the_way_loses_no_finished_run(studied, tmp_path, capsys, req
     assert (out / "study.json").read_bytes() == study_json
     assert {path.parent.name for path in out.glob("runs/*/result.json")} == before - {first}
     assert json.loads(study_json)["kind"] == "study"
+
+
+def test_help_loads_none_of_what_takes_seconds():
+    code = (
+        "import sys, contextlib\n"
+        "from counterpoint import cli\n"
+        "with contextlib.suppress(SystemExit): cli.main(['--help'])\n"
+        "heavy = {'torch', 'pandas', 'lightning', 'scipy', 'sklearn', 'pyarrow', 'plotly'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "counterpoint" in ended.stdout
+    assert "study" in ended.stdout
