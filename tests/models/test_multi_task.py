@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from safetensors.torch import load, save
 from torch import nn
 
-from counterpoint import MGDA, FanOut, MultiTaskModel
+from counterpoint import MGDA, FanOut, MultiTaskModel, get_weighting
 from counterpoint.models import LeNetEncoder, LeNetHead
 
 
@@ -28,6 +29,23 @@ def test_checkpoints_name_tasks_not_positions():
     other.load_state_dict(saved)
     assert torch.equal(other.heads["left"].weight, left.weight)
     assert torch.equal(other.heads["right"].weight, right.weight)
+
+
+@pytest.mark.parametrize("weighting", ["gradnorm", "famo", "uw"])
+def test_what_serves_is_tensors_without_what_balanced_it(weighting):
+    """Weightings remember what no file of tensors holds, and another one may take up the network."""
+
+    def made(name):
+        heads = {task: nn.Linear(3, 1) for task in "ab"}
+        return MultiTaskModel(nn.Linear(4, 3), heads, FanOut(get_weighting(name), ["a", "b"]))
+
+    trained, served, x = made(weighting), made("uniform"), torch.randn(5, 4)
+    losses = {task: output.square().mean() for task, output in trained(x).items()}
+    trained.fan_out.sum(losses).backward()
+    served.load_served_state(load(save(trained.served_state())))
+    assert torch.equal(served(x)["b"], trained(x)["b"])
+    with pytest.raises(RuntimeError, match="Missing key"):
+        served.load_served_state({})
 
 
 def test_some_tasks_only():

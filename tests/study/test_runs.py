@@ -12,6 +12,7 @@ from counterpoint.study.comparison import MeterSettings
 from counterpoint.study.runs.content import digest
 from counterpoint.study.runs.job import RunJob
 from counterpoint.study.runs.store import RunStore
+from counterpoint.study.runs.train import train_run
 from counterpoint.study.source import SOURCES
 
 SOURCE = SOURCES["yeast"]
@@ -64,6 +65,13 @@ def test_identity_does_not_depend_on_the_order_of_keys(content):
 def test_identity_is_of_plain_values_only():
     with pytest.raises(TypeError):
         digest({"object": object()})
+
+
+@pytest.mark.parametrize("weighting", ["gradnorm", "famo"])
+def test_a_run_is_stored_whatever_its_weighting_remembers(job, weighting):
+    fit = replace(job.fit, epochs=1, batch_size=512, logs=False)
+    done = train_run(replace(job, weighting=weighting, fit=fit), [].append)
+    assert job.store.finished(done.run).rows == done.rows
 
 
 def _holds(folder, ready, let_go):

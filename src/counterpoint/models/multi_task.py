@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -69,6 +69,19 @@ class MultiTaskModel(nn.Module):
         features = self.fan_out(self.encoder(x), tasks)
         heads = self.heads
         return {task: heads[task](own) for task, own in features.items()}
+
+    def served_state(self) -> dict[str, Any]:
+        """State of encoder and heads: what serves, without what a weighting remembers."""
+        return {name: value for name, value in self.state_dict().items() if not name.startswith("fan_out.")}
+
+    def load_served_state(self, state: Mapping[str, Any]) -> None:
+        """Takes :meth:`served_state`; the FanOut stays as it is.
+
+        Raises:
+            RuntimeError: if something is missing, of another shape, or too much.
+        """
+        balance = {name: value for name, value in self.state_dict().items() if name.startswith("fan_out.")}
+        self.load_state_dict({**balance, **state})
 
 
 def _key(task: str) -> str:

@@ -56,7 +56,7 @@ def bundle_of(
     networks = []
     for own, run in zip(method.networks, results.served[method.key][seed], strict=True):
         model = source.build(own.tasks, method.weighting, seed, dict(method.scales)).model
-        model.load_state_dict(load_file(store.place(run) / "weights.safetensors"))
+        model.load_served_state(load_file(store.place(run) / "weights.safetensors"))
         networks.append(ServedNetwork.of(model, network, own.serves))
     return Bundle(targets, tuple(networks), preprocessing, _about(results, seed))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch.distributed as dist
 from safetensors.torch import save_file
@@ -98,5 +98,5 @@ def _finite(value: float, task: str, split: str) -> float:
 
 
 def _write_weights(module: MultiTaskModule, path: Path) -> None:
-    state: dict[str, Any] = module.model.state_dict()
+    state = module.model.served_state()
     save_file({name: value.detach().cpu().contiguous().clone() for name, value in state.items()}, path)
