@@ -177,6 +177,7 @@ def _about(subject: Any) -> list[str]:
             + (f", {missing:,} labels missing" if missing else "")
         )
     lines += [f"Not used: {each['column']}: {each['reason']}" for each in facts.get("dropped", ())]
+    lines += [f"Note: {sentence}" for sentence in facts.get("notes", ())]
     lines += [f"Warning: {leak['sentence']}" for leak in facts.get("leaks", ())]
     return lines
 

@@ -29,6 +29,7 @@ def remarks(results: StudyResults) -> list[str]:
     made = [
         *leaks[:_MAX_LEAKS],
         more if len(leaks) > _MAX_LEAKS else "",
+        *(str(note) for note in (results.about.get("table") or {}).get("notes", [])),
         _leader(results),
         _simpler(results),
         *_better_but_ruled_out(results),

@@ -183,6 +183,7 @@ class TableSubject:
                 }
                 for leak in schema.leaks
             ],
+            "notes": list(schema.notes),
             "split": schema.split,
         }
 

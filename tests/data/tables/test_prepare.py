@@ -293,6 +293,19 @@ def test_a_class_that_no_training_row_has_is_noted(tmp_path):
     assert schema.notes == ("No training row of target 'y' is 'c': it cannot be learned.",)
 
 
+def test_events_of_a_rare_count_are_in_every_split_and_their_fewness_is_noted(tmp_path):
+    table = pd.DataFrame({"x": np.arange(400) % 7 / 2, "y": [1, 0, 0, 2, 0] * 3 + [3] + [0] * 384})
+    for seed in range(4):
+        options = TableOptions(("y",), ("y:count",), seed=seed)
+        prepared = prepare(table, options, tmp_path / f"{seed}")
+        events = {name: int((split.targets["y"] > 0).sum()) for name, split in prepared.splits().items()}
+        assert events == {"train": 5, "validation": 1, "test": 1}
+        assert prepared.schema.notes == (
+            "Target 'y' is above zero in only 1 of 60 validation rows and 1 of 60 test rows: scores there say little.",
+        )
+        assert prepared.schema.split.startswith("stratified by 'y'")
+
+
 def test_a_changed_or_lost_source_is_said(mixed_table, tmp_path):
     path = tmp_path / "t.csv"
     mixed_table.to_csv(path, index=False)

@@ -26,7 +26,7 @@ class TableOptions:
         features: The only columns to use; by default all that are not named elsewhere here.
         drop: Columns not to use.
         split: How rows are split; ``"auto"`` is ``"grouped"`` with ``group_by``, ``"time"`` with ``time_by``, else
-            ``"stratified"`` if a target has classes, else ``"random"``.
+            ``"stratified"`` if a target has classes or is a count (by whether it is above zero), else ``"random"``.
         group_by: Rows with the same value in this column stay together. It is no feature.
         time_by: The oldest rows by this column train, the newest test. It is no feature.
         validation: Share of the rows to choose with.

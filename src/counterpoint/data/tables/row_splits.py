@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from counterpoint.data.tables.options import TableOptions
     from counterpoint.data.tables.target import Target
 
+# With fewer rows of the rarer kind, one row more or less moves a score by a tenth.
+_FEW_EVENTS = 10
+
 
 @dataclass(frozen=True, eq=False)
 class Labels:
@@ -106,16 +109,29 @@ def _by_label(labels: Labels, labelled: np.ndarray, options: TableOptions, share
         if target.partial and not target.classes
     ]
     how = "at random"
-    if options.split == "stratified" or (options.split == "auto" and classes):
-        if not classes:
+    counts = _events(labels, labelled)
+    if options.split == "stratified" or (options.split == "auto" and (classes or counts)):
+        if not classes and not counts:
             raise TableError("split is 'stratified', but no target has classes: expected the split 'random'")
-        strata = [*classes.values(), *strata]
-        how = f"stratified by {named(classes)}"
+        strata = [*classes.values(), *counts.values(), *strata]
+        how = f"stratified by {named([*classes, *counts])}"
     if strata:
         found = split_stratified(strata, share, options.seed)
     else:
         found = split_randomly(int(labelled.sum()), share, options.seed)
     return ensure_training_classes(found, classes), how
+
+
+def _events(labels: Labels, labelled: np.ndarray) -> dict[str, np.ndarray]:
+    """Whether a count is above zero, as a class: a split without any event of a rare kind says nothing about it."""
+    found = {}
+    for name, target in labels.targets.items():
+        if target.kind == "count":
+            numbers = labels.numbers[name][labelled]
+            events = np.where(is_label(numbers), numbers > 0, -1)
+            if {0, 1} <= set(events.tolist()):
+                found[name] = events
+    return found
 
 
 def refuse_unlearnable(labels: Labels, split: np.ndarray) -> tuple[str, ...]:
@@ -143,7 +159,22 @@ def refuse_unlearnable(labels: Labels, split: np.ndarray) -> tuple[str, ...]:
         if len(distinct) < len(target.classes):
             absent = [str(target.classes[code]) for code in range(len(target.classes)) if code not in distinct]
             notes.append(f"No training row of target {name!r} is {named(absent)}: it cannot be learned.")
+        notes += _rare(name, target, numbers, split)
     return tuple(notes)
+
+
+def _rare(name: str, target: Target, numbers: np.ndarray, split: np.ndarray) -> list[str]:
+    """A note if so few rows of a split are of the rarer kind that scores there hang on a handful of them."""
+    if target.kind not in {"binary", "count"}:
+        return []
+    said = []
+    for place, which in enumerate(SPLITS):
+        own = numbers[(split == place) & is_label(numbers)]
+        rare = min(int((own > 0).sum()), int((own == 0).sum())) if target.classes else int((own > 0).sum())
+        if place and rare < _FEW_EVENTS:
+            said.append(f"{rare} of {len(own):,} {which} rows")
+    what = "of the rarer class" if target.classes else "above zero"
+    return [f"Target {name!r} is {what} in only {' and '.join(said)}: scores there say little."] if said else []
 
 
 def _groups(source: str, array: pa.ChunkedArray, column: str) -> np.ndarray:
