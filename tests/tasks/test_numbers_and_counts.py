@@ -1,13 +1,15 @@
 """Losses and metrics of numbers and counts are what torch and scikit-learn compute."""
 
+import math
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import mean_poisson_deviance, root_mean_squared_error
+from sklearn.metrics import mean_poisson_deviance, roc_auc_score, root_mean_squared_error
 from torch.nn import functional
 
 from counterpoint import Task
@@ -162,3 +164,24 @@ def test_tasks_cross_to_other_processes(make):
     targets = targets.clamp(max=1)
     assert torch.equal(there.loss(outputs, targets), task.loss(outputs, targets))
     assert (there.name, there.unit, there.partial) == ("a", 1.0, True)
+
+
+@given(st.lists(st.integers(-3, 4), min_size=4, max_size=40), st.integers(1, 9), st.randoms())
+def test_the_area_under_the_curve_is_that_of_all_rows_whatever_a_batch_holds(scores, size, random):
+    """torchmetrics' own takes batches whose logits all lie from 0 to 1 for probabilities."""
+    outputs = torch.tensor(scores, dtype=torch.float32)[:, None] / 2
+    targets = torch.tensor([0, 1, *(random.randint(0, 1) for _ in scores[2:])])
+    expected = roc_auc_score(targets.numpy(), outputs[:, 0].numpy())
+    assert in_batches(Task.binary("bought").metric.clone(), outputs, targets, size) == pytest.approx(
+        expected, rel=1e-12
+    )
+
+
+def test_large_logits_are_not_equal_and_one_class_has_no_area():
+    metric = Task.binary("bought").metric
+    assert float(metric(torch.tensor([-1.0, 88.0, 90.0, 95.0]), torch.tensor([0, 0, 1, 1]))) == 1
+    assert math.isnan(float(metric(torch.tensor([-1.0, 88.0]), torch.tensor([1, 1]))))
+    metric.reset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert math.isnan(float(metric.compute()))

@@ -32,7 +32,7 @@ def half_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def squared_errors(outputs: Tensor, targets: Tensor) -> Tensor:
     """The squared error of each row."""
-    return (_wide(outputs).reshape(targets.shape) - targets).square()
+    return (wide(outputs).reshape(targets.shape) - targets).square()
 
 
 def half_poisson_deviance(outputs: Tensor, targets: Tensor, dispersion: float = 1.0) -> Tensor:
@@ -59,7 +59,7 @@ def poisson_deviances(outputs: Tensor, targets: Tensor) -> Tensor:
     For a count y and its expectation mu it is 2 (mu - y - y log(mu / y)). Written with d = log(mu / y) it is
     2 y (exp(d) - 1 - d), which keeps its digits in fp32 where y is a million and the prediction nearly right.
     """
-    logarithms = _wide(outputs).reshape(targets.shape)
+    logarithms = wide(outputs).reshape(targets.shape)
     counts = targets.to(logarithms.dtype)
     some = counts > 0
     factors = torch.where(some, counts, 1.0)
@@ -69,6 +69,6 @@ def poisson_deviances(outputs: Tensor, targets: Tensor) -> Tensor:
     return 2 * factors * (growth - torch.where(some, ratios, -1.0))
 
 
-def _wide(outputs: Tensor) -> Tensor:
+def wide(outputs: Tensor) -> Tensor:
     """Half precision has too few digits for differences and too small a range for counts."""
     return outputs.to(torch.promote_types(outputs.dtype, torch.float32))

@@ -1,12 +1,13 @@
-"""Metrics of numbers and counts. Imported when a task needs one: torchmetrics takes a second to load."""
+"""Metrics of numbers, counts and yes or no. Imported when a task needs one: torchmetrics takes a second to load."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
-from counterpoint.tasks.losses import poisson_deviances, squared_errors
+from counterpoint.tasks.losses import poisson_deviances, squared_errors, wide
 
 
 class MeanOverRows(Metric):
@@ -70,3 +71,49 @@ class MeanPoissonDeviance(MeanOverRows):
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """Adds rows."""
         self.count(poisson_deviances(outputs, targets))
+
+
+class AreaUnderROC(Metric):
+    """Of outputs [B] or [B, 1], logits or other scores, and targets [B] of 0 and 1: how often a positive scores higher.
+
+    Over all pairs of a positive and a negative; equal scores count half. NaN where all targets are the same.
+
+    torchmetrics' ``BinaryAUROC`` takes a batch of scores for probabilities if all lie from 0 to 1 and puts others
+    through a sigmoid: batches of logits would be compared on two scales. Ranks need no sigmoid, which also makes large
+    logits equal.
+
+    Example:
+        >>> metric = AreaUnderROC()
+        >>> float(metric(torch.tensor([[-1.0], [0.5], [2.0]]), torch.tensor([0, 1, 0])))
+        0.5
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    scores: list[Tensor]
+    labels: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("scores", default=[], dist_reduce_fx="cat")
+        self.add_state("labels", default=[], dist_reduce_fx="cat")
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        """Adds rows."""
+        self.scores.append(wide(outputs).detach().reshape(-1))
+        self.labels.append((targets.reshape(-1) > 0).float())
+
+    def compute(self) -> Tensor:
+        """The area."""
+        if not self.scores:
+            return torch.full((), torch.nan)
+        scores, positive = dim_zero_cat(self.scores).cpu(), dim_zero_cat(self.labels).cpu() > 0
+        if bool(scores.isnan().any()):
+            return torch.full((), torch.nan)
+        place, equal = torch.unique(scores, return_inverse=True, return_counts=True)[1:]
+        equal = equal.double()
+        ranks = equal.cumsum(0) - (equal - 1) / 2  # from 1; the mean rank of those that are equal
+        positives = positive.sum().double()
+        above: Tensor = ranks[place][positive].sum() - positives * (positives + 1) / 2
+        return above / (positives * (len(positive) - positives))

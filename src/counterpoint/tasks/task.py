@@ -111,8 +111,8 @@ class Task:
     def binary(cls, name: str, *, partial: bool = False) -> Task:
         """Binary cross-entropy and area under the ROC curve: outputs [B] or [B, 1] of logits, targets [B] of 0 and 1.
 
-        The area depends neither on a threshold nor on how rare the positive class is. It does not exist for rows of one
-        class: torchmetrics then warns and returns 0.
+        The area depends neither on a threshold nor on how rare the positive class is. For rows of one class it does not
+        exist and is NaN.
 
         Example:
             >>> import torch
@@ -120,9 +120,9 @@ class Task:
             >>> float(task.loss(torch.zeros(4, 1), torch.tensor([0, 1, 1, 0])))
             0.6931471824645996
         """
-        from torchmetrics.classification import BinaryAUROC  # noqa: PLC0415
+        from counterpoint.tasks.metrics import AreaUnderROC  # noqa: PLC0415
 
-        return cls(name, binary_cross_entropy, BinaryAUROC(), "AUROC", likelihood="bernoulli", partial=partial)
+        return cls(name, binary_cross_entropy, AreaUnderROC(), "AUROC", likelihood="bernoulli", partial=partial)
 
     @classmethod
     def regression(

@@ -138,7 +138,8 @@ def refuse_unlearnable(labels: Labels, split: np.ndarray) -> tuple[str, ...]:
     """Refuses splits from which a target cannot be learned or judged; returns what is only worth a note.
 
     Raises:
-        TableError: for a split without labels of a target, and training rows with one class or value.
+        TableError: for a split without labels of a target or, where there are two, with one class of it, and training
+            rows with one value.
     """
     notes = []
     for name, target in labels.targets.items():
@@ -156,6 +157,12 @@ def refuse_unlearnable(labels: Labels, split: np.ndarray) -> tuple[str, ...]:
                 f"{labels.source}: target {name!r} has one {'class' if target.classes else 'value'} in the training "
                 f"rows ({only!r}), expected at least two: split the rows in another way, or label more of them"
             )
+        for place, which in enumerate(SPLITS):
+            if target.kind == "binary" and len(np.unique(numbers[present & (split == place)])) == 1:
+                raise TableError(
+                    f"{labels.source}: target {name!r} has one class in the {which} rows, expected both to be told "
+                    "apart there: split the rows in another way, or label more of them"
+                )
         if len(distinct) < len(target.classes):
             absent = [str(target.classes[code]) for code in range(len(target.classes)) if code not in distinct]
             notes.append(f"No training row of target {name!r} is {named(absent)}: it cannot be learned.")
