@@ -11,8 +11,9 @@ from torch import nn
 from torch.utils._pytree import tree_flatten
 from torch.utils.data import DataLoader, TensorDataset
 
-from counterpoint import MGDA, FanOut, GradNorm, MultiTaskModel, Task, Uniform
+from counterpoint import MGDA, FairGrad, FanOut, GradNorm, MultiTaskModel, Nash, Task, Uniform
 from counterpoint.affinity import AffinityMeter
+from counterpoint.balancing.weightings.crmogm import CRMOGM
 from counterpoint.data import Split
 from counterpoint.training import AffinityCallback, FitSettings, MultiTaskModule, TrajectoryCallback, fit
 
@@ -132,16 +133,38 @@ def test_it_takes_the_epochs_up_where_they_were(tmp_path):
     assert result.history.epoch.is_monotonic_increasing
 
 
-def test_held_weights_and_shares_of_time_go_on(tmp_path):
-    whole = train(tmp_path / "whole", made=module(MGDA, every=5))
-    interrupted(tmp_path / "cut", 2, made=module(MGDA, every=5))
+HOLD = [lambda: module(MGDA, every=5), lambda: module(lambda: CRMOGM(Nash(every=5)))]
+
+
+@pytest.mark.parametrize("made", HOLD, ids=["by the layer", "by the weighting"])
+def test_held_weights_and_shares_of_time_go_on(tmp_path, made):
+    whole = train(tmp_path / "whole", made=made())
+    interrupted(tmp_path / "cut", 2, made=made())
     last = tmp_path / "cut" / "checkpoints" / "last.ckpt"
     content = torch.load(last, weights_only=True)
     content["counterpoint"]["seconds"] = 1000.0
     torch.save(content, last)
-    cut = train(tmp_path / "cut", made=module(MGDA, every=5))
+    cut = train(tmp_path / "cut", made=made())
     assert_same(whole, cut)
     assert cut[1].seconds > 1000
+
+
+@pytest.mark.parametrize("weighting", [MGDA, FairGrad, Nash])
+def test_solvers_start_where_they_would_have(weighting):
+    def three():
+        heads = {name: nn.Linear(4, 2) for name in "abc"}
+        model = MultiTaskModel(nn.Linear(6, 4), heads, FanOut(weighting(), list(heads)))
+        return MultiTaskModule(model, [Task.classification(name, 2) for name in heads])
+
+    before, after = three(), three()
+    grams = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    first, second = grams @ grams.mT
+    before.model.fan_out.weighting(first)
+    after.load_balance(before.balance_state())
+    fans = before.model.fan_out, after.model.fan_out
+    one, other = (fan.weighting(second) for fan in fans)
+    assert torch.equal(one, other)
+    assert_equal({"state": before.balance_state()["carried"]}, {"state": after.balance_state()["carried"]})
 
 
 def test_patience_goes_on(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -131,13 +132,26 @@ class MultiTaskModule(lightning.LightningModule):
         return [p for p in self.model.parameters() if id(p) not in own]
 
     def balance_state(self) -> dict[str, Any]:
-        """What the FanOut knows beside its weighting: a state_dict does not hold it."""
-        return {"reuse": self._fan._reuse.state(), "skipped": dict(self._fan.skipped)}  # noqa: SLF001
+        """What the FanOut and its weighting know and a state_dict does not hold."""
+        carried = {
+            path: {name: _plain(getattr(part, name)) for name in part.carried}
+            for path, part in self._weightings.items()
+        }
+        return {"reuse": self._fan._reuse.state(), "skipped": dict(self._fan.skipped), "carried": carried}  # noqa: SLF001
 
     def load_balance(self, state: Mapping[str, Any]) -> None:
         """Goes on with :meth:`balance_state`."""
         self._fan._reuse.load(state["reuse"])  # noqa: SLF001
         self._fan.skipped.update(state["skipped"])
+        for path, part in self._weightings.items():
+            for name in part.carried:
+                value = state["carried"][path][name]
+                setattr(part, name, value.numpy() if isinstance(value, Tensor) else value)
+
+    @property
+    def _weightings(self) -> dict[str, Weighting]:
+        """By path: some smooth another's weights."""
+        return {path: part for path, part in self._fan.named_modules() if isinstance(part, Weighting)}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:  # noqa: ARG002
         """The plain sum of the losses; the FanOut's backward does the rest. A batch without labels is passed over."""
@@ -233,3 +247,10 @@ class MultiTaskModule(lightning.LightningModule):
         parameters = list(self.parameters())
         fused = all(own.device.type in {"cpu", "cuda"} and own.is_floating_point() for own in parameters)
         return torch.optim.Adam(parameters, lr=self.lr, fused=fused)
+
+
+def _plain(value: Any) -> Any:
+    """As a checkpoint without pickled code holds it."""
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy())
+    return dict(value) if isinstance(value, dict) else value

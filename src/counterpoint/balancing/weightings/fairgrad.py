@@ -41,6 +41,8 @@ class FairGrad(Weighting):
         tensor([0.2500, 1.0000])
     """
 
+    carried = ("_previous",)
+
     def __init__(self, alpha: float = 2.0) -> None:
         super().__init__()
         if not 0 < alpha < math.inf:

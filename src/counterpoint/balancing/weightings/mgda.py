@@ -51,6 +51,8 @@ class MGDA(Weighting):
         tensor([0.7500, 0.2500])
     """
 
+    carried = ("_previous",)
+
     def __init__(self, solver: Solver = "active-set", normalize: Normalize = "none", max_iterations: int = 250) -> None:
         super().__init__()
         if solver not in get_args(Solver):

@@ -46,6 +46,8 @@ class Nash(Weighting):
         tensor([0.5000, 1.0000])
     """
 
+    carried = ("_held", "_calls_since")
+
     def __init__(self, max_norm: float | None = None, every: int = 1) -> None:
         super().__init__()
         if max_norm is not None and not 0 < max_norm < math.inf:

@@ -36,6 +36,8 @@ class Weighting(nn.Module, ABC):
         needs_rows: ``True`` if the method needs the gradients themselves, not only their inner products: its
             ``combine_rows(matrix [P, N], step)`` is then called instead of :meth:`weigh` and returns the combined
             gradient [N] and the weights [P], or ``None`` where no weights describe the combination.
+        carried: Names of attributes (plain values, arrays) that go from step to step and are not in ``state_dict``,
+            such as what a solver starts from. A training that is resumed bit by bit needs them.
         levels: Where the method makes sense: ``"features"``, ``"parameters"``.
         why_not: Why it makes no sense at the other level, for the error message.
 
@@ -52,6 +54,7 @@ class Weighting(nn.Module, ABC):
     needs_losses: bool = False
     needs_reevaluation: ClassVar[bool] = False
     needs_rows: bool = False
+    carried: ClassVar[tuple[str, ...]] = ()
     levels: tuple[str, ...] = ("features", "parameters")
     why_not: str = ""
 
