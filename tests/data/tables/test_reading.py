@@ -117,6 +117,18 @@ def test_other_broken_files_are_refused(write, tmp_path):
     assert "no rows" in refused(open_table, tmp_path / "none.parquet")
 
 
+def test_the_index_that_pandas_leaves_in_a_file_is_a_column_if_it_has_a_name(tmp_path):
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=[7, 3, 5])
+    frame.to_parquet(tmp_path / "labels.parquet")
+    frame.rename_axis("age").to_parquet(tmp_path / "named.parquet")
+    assert open_table(tmp_path / "labels.parquet").unusable == {
+        "__index_level_0__": "holds the row labels of a DataFrame"
+    }
+    assert open_table(tmp_path / "named.parquet").unusable == {}
+    for read in (read_table(tmp_path / "named.parquet"), *read_batches(tmp_path / "named.parquet")):
+        assert read["age"].tolist() == [7, 3, 5]
+
+
 def test_frames_may_be_wrong_too():
     twice = pd.DataFrame([[1, 2]], columns=["a", "a"])
     assert "both called 'a'" in refused(open_table, twice)

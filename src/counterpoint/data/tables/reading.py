@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BATCH = 131_072
+# What pandas calls an index without a name in a Parquet file.
+_ROW_LABELS = re.compile(r"__index_level_\d+__")
 _SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".parquet", ".pq")
 
 
@@ -119,7 +122,8 @@ def read_table(table: Path | str | pd.DataFrame, columns: Sequence[str] | None =
         import pyarrow.parquet as pq  # noqa: PLC0415
 
         try:
-            frame = pq.read_table(path, columns=columns).to_pandas()
+            # With the metadata that pandas leaves, columns of the file would turn into an index.
+            frame = pq.read_table(path, columns=columns).to_pandas(ignore_metadata=True)
         except (pa.ArrowInvalid, OSError) as error:
             raise _unreadable(path, error) from None
     else:
@@ -148,7 +152,7 @@ def read_batches(path: Path | str, columns: Sequence[str] | None = None) -> Iter
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
             for batch in file.iter_batches(_BATCH, columns=columns):
-                yield batch.to_pandas()
+                yield batch.to_pandas(ignore_metadata=True)
     except (pa.ArrowInvalid, OSError) as error:
         raise _unreadable(path, error) from None
 
@@ -215,7 +219,8 @@ def _open_parquet(path: Path) -> TableSource:
         raise _unreadable(path, error) from None
     names = _distinct(str(path), schema.names)
     _refuse_no_rows(str(path), rows)
-    return TableSource(path.name, names, rows, path, _unusable(schema.empty_table()))
+    row_labels = {name: "holds the row labels of a DataFrame" for name in names if _ROW_LABELS.fullmatch(name)}
+    return TableSource(path.name, names, rows, path, row_labels | _unusable(schema.empty_table()))
 
 
 def _open_frame(frame: pd.DataFrame) -> TableSource:
