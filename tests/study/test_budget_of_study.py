@@ -78,6 +78,15 @@ def test_groupings_that_are_nothing_new_are_left_out():
         assert sorted(itertools.chain(*(network.serves for network in method.networks))) == list("abcd")
 
 
+def test_studies_that_take_turns_in_a_folder_keep_their_choices(tmp_path):
+    path = tmp_path / "choices.json"
+    for _ in range(2):
+        assert Choices(path, "one").made("seeds", lambda: 3) == 3
+        assert Choices(path, "two").made("seeds", lambda: 5) == 5
+        path.with_suffix(".lock").unlink()
+    assert Choices(path, "one").made("seeds", lambda: 7) == 3
+
+
 def test_choices_of_another_study_or_half_a_file_are_not_taken(tmp_path):
     path = tmp_path / "choices.json"
     assert Choices(path, "one").made("seeds", lambda: 3) == 3

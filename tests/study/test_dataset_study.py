@@ -1,5 +1,7 @@
 """Studies of somebody's own Datasets and networks."""
 
+import functools
+
 import lightning
 import pytest
 import torch
@@ -85,6 +87,35 @@ def test_other_data_or_another_network_are_other_runs(finished):
     assert tally.job(same.source.tasks, 0).run in before
 
 
+def identity(tmp_path, **options):
+    return study(tmp_path, **options).subject().source.identity
+
+
+class Steep(Tower):
+    """A tower with the weights and the structure of the other one, but with another function of them."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def test_other_code_is_another_run(tmp_path, monkeypatch):
+    """Who mends an encoder or a loss and starts the study again must not get the old numbers."""
+    path = {"class_path": f"{HERE}.Steep", "init_args": {}}
+    before = identity(tmp_path, encoder=path)
+    assert identity(tmp_path, encoder=path) == before
+    monkeypatch.setattr(Steep, "forward", lambda self, x: 3 * Tower.forward(self, x))
+    assert identity(tmp_path, encoder=path) != before
+    assert identity(tmp_path, encoder=Steep) != identity(tmp_path, encoder=Tower)
+
+    def with_loss(loss):
+        return identity(tmp_path, tasks=["up", Task("sum", loss, MeanSquaredError(), "MSE", partial=True)], heads=HEADS)
+
+    losses = [nn.HuberLoss(delta=1.0), nn.HuberLoss(delta=2.0), functools.partial(_l1, power=2), _l1]
+    losses += [lambda y, t: (y - t).abs().mean(), lambda y, t: (y - t).square().mean()]
+    assert len({with_loss(loss) for loss in losses}) == len(losses)
+    assert with_loss(functools.partial(_l1, power=2)) == with_loss(functools.partial(_l1, power=2))
+
+
 class Made:
     """Makes a tower of a width."""
 
@@ -129,8 +160,11 @@ def test_a_data_module_and_tasks_of_ones_own(tmp_path):
     assert results.about.get("bundle") is None
 
 
-def _l1(outputs, targets):
-    return (outputs.reshape(-1) - targets).abs().mean()
+def _l1(outputs, targets, power=1):
+    return (outputs.reshape(-1) - targets).abs().pow(power).mean()
+
+
+HEADS = {"up": Head, "sum": Flat}
 
 
 def test_three_datasets_and_class_paths_make_a_bundle(tmp_path):
@@ -186,6 +220,11 @@ NINE_IN = {"class_path": "torch.nn.Linear", "init_args": {"in_features": 9, "out
             "task 'sum': head, loss and metric do not fit: Predictions and targets",
         ),
         ({"encoder": None}, "need an encoder"),
+        ({"group_by": "shop"}, "group_by is given with Rows data, expected it with a table alone"),
+        ({"split": "time"}, "split is given with Rows data"),
+        ({"features": ["a"]}, "features is given with Rows data"),
+        ({"data": "table.csv"}, "encoder is given with a table, expected it with a Dataset alone"),
+        ({"data": "table.csv", "encoder": None, "heads": Head}, "heads is given with a table"),
     ],
 )
 def test_what_does_not_fit_is_named_before_anything_is_trained(tmp_path, options, message):

@@ -94,6 +94,15 @@ def test_who_lost_seeds_to_the_budget_is_not_chosen():
     assert decision.ruled_out == {"mgda": "has 1 of 3 seeds"}
 
 
+def test_what_may_not_be_chosen_does_not_say_how_many_seeds_the_others_need():
+    """A run of the joint network crashed; each task alone has all seeds, and too many networks."""
+    validation = scores({"uniform": 1.0})
+    some = validation[(validation["method"] != "uniform") | (validation["seed"] > 0)]
+    decision = decide([SINGLE, UNIFORM], some, some, COSTS, networks=1)
+    assert decision.chosen == "uniform"
+    assert decision.contrasts[0].test.seeds == 2
+
+
 def test_no_method_allowed_is_an_error():
     with pytest.raises(ValueError, match="at most 1 networks"):
         decide([SINGLE], scores({}), scores({}), COSTS, networks=1)

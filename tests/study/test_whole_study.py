@@ -190,6 +190,90 @@ def test_nothing_to_compare_with_is_said(tmp_path, monkeypatch):
     assert not (tmp_path / "study.json").exists()
 
 
+def test_without_tasks_alone_to_compare_with_nothing_more_is_trained(tmp_path, monkeypatch):
+    from counterpoint.study.runs import train
+
+    def fails(module, *arguments, **options):
+        if list(module.tasks) == ["visits"]:
+            raise ArithmeticError("the loss is NaN")
+        return fit(module, *arguments, **options)
+
+    fit = train.fit
+    monkeypatch.setattr(train, "fit", fails)
+    heard = Heard()
+    with pytest.raises(ResultsError, match="each task alone could not be trained, the first failure: visits, seed 0"):
+        Study(table(), TARGETS, out=tmp_path, **FAST | {"seeds": 1}).run("", heard)
+    assert len(heard.stages) == 1
+
+
+def test_what_is_finished_is_compared_also_where_no_time_is_left(finished, tmp_path):
+    """A budget counts what earlier studies of the folder took; to read a finished run again takes no time."""
+    results, folder, _ = finished
+    copy = shutil.copytree(folder, tmp_path / "study")
+    heard = Heard()
+    again = Study(table(), TARGETS, out=copy, **FAST | {"minutes": 1e-4}).run("", heard)
+    assert not heard.stages
+    assert not heard.left_out
+    assert again.decision.chosen == results.decision.chosen
+
+
+class FailsAfter:
+    """An executor that is interrupted after so many jobs, as if its process were killed."""
+
+    workers = 2
+
+    def __init__(self, jobs):
+        self.left = jobs
+
+    def run(self, items, work, on_progress, on_done):  # noqa: ARG002
+        for index, item in enumerate(items):
+            if not self.left:
+                raise KeyboardInterrupt
+            self.left -= 1
+            on_done(index, work(item, lambda _: None))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+
+class Elsewhere(FailsAfter):
+    """An executor whose processes are at home in another folder, as those of a cluster are."""
+
+    def run(self, items, *arguments):
+        assert all(item.store.folder.is_absolute() and item.source.data.folder.is_absolute() for item in items)
+        super().run(items, *arguments)
+
+
+def test_a_relative_folder_is_found_from_elsewhere_and_its_commands_are_quoted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = FAST | {"seeds": 1, "weightings": (), "scale_trials": 0, "executor": Elsewhere(99)}
+    results = Study(table(), TARGETS, out="a study", **options).run()
+    report, predict = results.about["reproduce"]
+    assert report == "counterpoint report 'a study'"
+    assert predict.startswith("counterpoint predict 'a study/bundle' new.csv")
+
+
+def test_a_study_with_a_budget_that_is_interrupted_again_and_again_repeats_no_run(tmp_path, monkeypatch):
+    """The clock says something else each time; what it decided first stays decided."""
+    clocks = iter([0.0, *np.random.default_rng(0).uniform(0, 30, 99)])
+    monkeypatch.setattr("counterpoint.study.budget._epoch_seconds", lambda *_: next(clocks))
+    options = FAST | {"minutes": 0.2, "epochs": 1}
+    rounds = 0
+    while True:
+        executor, rounds = FailsAfter(4), rounds + 1
+        try:
+            results = Study(table(), TARGETS, out=tmp_path, **options | {"executor": executor}).run()
+        except KeyboardInterrupt:
+            assert len(list((tmp_path / "runs").glob("*/result.json"))) == 4 * rounds
+        else:
+            break
+    assert rounds > 2
+    assert set(results.runs["run"]) == {path.parent.name for path in (tmp_path / "runs").glob("*/result.json")}
+
+
 def test_a_budget_drops_what_is_least_useful_and_says_so(tmp_path):
     heard = Heard()
     options = FAST | {"seeds": 5, "minutes": 1e-4}
@@ -202,7 +286,7 @@ def test_a_budget_drops_what_is_least_useful_and_says_so(tmp_path):
     assert "MGDA-UB" in dropped
     assert [each["what"] for each in results.plan["dropped"]] == dropped
     # What a clock decided stays decided.
-    assert json.loads((tmp_path / "choices.json").read_text())["choices"]["seeds"] == 2
+    assert json.loads((tmp_path / "choices.json").read_text()).popitem()[1]["seeds"] == 2
     again = Study(table(), TARGETS, out=tmp_path, **options).run("", again_heard := Heard())
     assert not again_heard.stages
     assert again.plan["dropped"] == results.plan["dropped"]

@@ -42,17 +42,19 @@ class Choices:
         from filelock import FileLock  # noqa: PLC0415
 
         with FileLock(self.path.with_suffix(".lock")):
-            known = self._read()
+            studies = self._read()
+            known = studies.setdefault(self.study, {})
             if name not in known:
                 known[name] = make()
-                text = json.dumps({"study": self.study, "choices": known}, indent=1)
+                text = json.dumps(studies, indent=1)
                 write_atomically(self.path, lambda path: path.write_text(text, encoding="utf-8"))
         chosen: Choice = known[name]
         return chosen
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> dict[str, dict[str, Any]]:
+        """By study: another one of the same folder, perhaps of this moment, keeps its own."""
         try:
             values = json.loads(self.path.read_text(encoding="utf-8"))
-            return dict(values["choices"]) if values["study"] == self.study else {}
-        except (OSError, ValueError, KeyError, TypeError):
+            return {study: dict(choices) for study, choices in values.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
             return {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import importlib
 import json
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,8 @@ from counterpoint.data import Split
 from counterpoint.serving import ClassPath, CustomNetwork
 from counterpoint.study.bundling import bundle_of
 from counterpoint.study.collected import PARTS, collect, stored
+from counterpoint.study.runs.code import described
+from counterpoint.study.runs.content import digest
 from counterpoint.study.source import Source
 from counterpoint.study.table_source import table_fit, task_of, units_of
 from counterpoint.tasks import Task
@@ -61,16 +62,9 @@ class Made:
 
     @property
     def identity(self) -> str:
-        """What it makes, in plain text: structure and first weights."""
-        if isinstance(self.given, ClassPath):
-            return f"{self.given.class_path} {self.given.init_args}"
+        """What it makes, in plain text: structure, first weights, and the code of whatever is not a library's."""
         torch.manual_seed(0)
-        made = self()
-        content = hashlib.sha256(repr(made).encode())
-        for name, tensor in made.state_dict().items():
-            content.update(name.encode())
-            content.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        return f"{type(made).__module__}.{type(made).__qualname__} {content.hexdigest()}"
+        return digest(described(self()))
 
 
 def made(given: Any, what: str) -> Made:
@@ -203,8 +197,8 @@ def _name(data: Any) -> str:
 
 
 def _facts(task: Task) -> list[str]:
-    loss = getattr(task.loss, "__qualname__", repr(task.loss))
-    return [task.metric_name, str(task.direction), str(task.unit), loss, str(task.partial)]
+    code = digest([described(task.loss), described(task.metric)])
+    return [task.metric_name, str(task.direction), str(task.unit), code, str(task.partial)]
 
 
 def _network(encoder: Made, heads: Mapping[str, Made]) -> CustomNetwork | None:
@@ -270,8 +264,12 @@ def _tasks(
 
     known = list(splits["train"].targets)
     asked = list(asked) or known
-    names, overrides = named_tasks([task for task in asked if not isinstance(task, Task)])
-    said = {text[: len(name)]: text for text in overrides for name in names if text.startswith(f"{name}:")}
+    said: dict[str, str] = {}
+    names = []
+    for text in (task for task in asked if not isinstance(task, Task)):
+        (name,), overrides = named_tasks([text])
+        names.append(name)
+        said |= dict.fromkeys([name], *overrides) if overrides else {}
     tasks: dict[str, Task] = {}
     targets, encoded = [], {}
     order = iter(names)
@@ -311,7 +309,7 @@ def _inferred(name: str, said: str | None, splits: Mapping[str, Split]) -> tuple
     override = TableOptions((name,), (said,)).overrides[name] if said else None
     target, _ = target_of(name, pa.chunked_array(list(arrays.values())), override, source="the data")
     target = with_statistics(target, pa.chunked_array([arrays["train"]]))
-    return target, {part: torch.from_numpy(target.encode(pa.chunked_array([array]))) for part, array in arrays.items()}
+    return target, {part: torch.tensor(target.encode(pa.chunked_array([array]))) for part, array in arrays.items()}
 
 
 def _array(values: Tensor) -> Any:

@@ -161,9 +161,10 @@ def decide(
         if networks is not None and len(method.networks) > networks
     }
     changes = {method.key: _changes(validation, method.key) for method in methods}
-    seeds = max(len(by_seed) for by_seed in changes.values())
+    seeds = max((len(changes[method.key]) for method in methods if method.key not in ruled_out), default=0)
     for method in methods:
-        # A method that the budget stopped after fewer seeds was stopped because it did worse.
+        # A method that the budget stopped after fewer seeds was stopped because it did worse. What may not be chosen
+        # sets no measure: where a run of each method crashed, the best of them is still to be had.
         if method.key not in ruled_out and len(changes[method.key]) < seeds:
             ruled_out[method.key] = f"has {len(changes[method.key])} of {seeds} seeds"
     allowed = [method for method in methods if method.key not in ruled_out]

@@ -92,6 +92,8 @@ class Investigation:
             room = f"the budget of {self.comparison.minutes:g} min has room for {self.tally.seeds} seeds"
             self._drop(f"{self.comparison.seeds - self.tally.seeds} of {self.comparison.seeds} seeds", room)
         self._train("Each task alone, and all together", references, range(self.tally.seeds))
+        if not self.tally.served(references[:1]):  # nothing could be compared with it, however long that took
+            return [method for method in references if self.tally.served([method])]
         compared = candidates.in_turn(self._groupings(references[1]), *first)
         self.known = [*references, *(method for method in compared if not candidates.is_trial(method))]
         self._rungs(compared)
@@ -208,9 +210,10 @@ class Investigation:
 
         def cost(count: int, rung: int) -> float:
             jobs = [job for method in order[:count] for job in self.tally.jobs(method, seed + rung)]
-            return self.clock.of_all([job for job in jobs if job.run not in self.tally.records])
+            return self.clock.of_all([job for job in jobs if self.tally.store.finished(job.run) is None])
 
-        left = self.comparison.budget - self._spent()
+        # What another study of this folder has finished costs nothing, also when no time is left.
+        left = max(0.0, self.comparison.budget - self._spent())
         room = how_many_fit(left, self.tally.seeds - seed, cost, len(order))
         return [method.key for method in order[:room]]
 

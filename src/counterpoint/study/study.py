@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
+import shlex
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -170,6 +171,11 @@ class Study:
         """Where everything goes."""
         return Path(self.out)
 
+    @property
+    def _place(self) -> Path:
+        """The folder as processes find it that are at home in another one, such as a Ray cluster's."""
+        return self.folder.resolve()
+
     def subject(self, on_progress: Callable[[str], None] | None = None) -> Subject:
         """Reads and prepares the data, or finds them prepared.
 
@@ -179,12 +185,25 @@ class Study:
         Raises:
             ValueError: for data that cannot be studied.
         """
+        table = isinstance(self.data, str | Path | pd.DataFrame)
+        self._refuse_options_of_others(table)
         check_writable(self.folder)
-        if self.encoder is not None or not isinstance(self.data, str | Path | pd.DataFrame):
+        if not table:
             from counterpoint.study.dataset_source import dataset_subject  # noqa: PLC0415
 
-            return dataset_subject(self, self.folder / DATA)
+            return dataset_subject(self, self._place / DATA)
         return self._table(on_progress)
+
+    def _refuse_options_of_others(self, table: bool) -> None:
+        """What would be left out of account without a word."""
+        of_datasets = ("encoder", "heads")
+        of_tables = ("architecture", "hidden", "features", "drop", "split", "group_by", "time_by")
+        defaults = {option.name: option.default for option in fields(self)}
+        for name in of_datasets if table else of_tables:
+            value = getattr(self, name)
+            if (tuple(value) if isinstance(value, list) else value) != defaults[name]:
+                kind, other = ("a table", "a Dataset") if table else (f"{type(self.data).__name__} data", "a table")
+                raise ValueError(f"{name} is given with {kind}, expected it with {other} alone: leave it out")
 
     def _table(self, on_progress: Callable[[str], None] | None) -> Subject:
         from counterpoint.data.tables import TableOptions, prepare  # noqa: PLC0415
@@ -206,7 +225,7 @@ class Study:
         )
         if len(targets) < 2:
             raise ValueError(f"{targets[0]!r} is the only target, expected at least two: a study compares sharing")
-        prepared = prepare(self.data, options, self.folder / DATA, on_progress)
+        prepared = prepare(self.data, options, self._place / DATA, on_progress)
         cooked = prepared.schema.preprocessing
         network = TableNetwork(
             self.architecture, cooked.inputs, tuple(cooked.cardinalities), tuple(int(width) for width in self.hidden)
@@ -230,18 +249,19 @@ class Study:
         """
         started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
         subject = self.subject() if subject is None else subject
-        source, store = subject.source, RunStore(self.folder / "runs")
+        source, store = subject.source, RunStore(self._place / "runs")
         comparison = self.comparison
-        workers = self.workers or os.cpu_count() or 1
         place = self.executor
-        executor = executor_of(place, workers, self.address, self.folder.resolve()) if isinstance(place, str) else place
+        # Ranks do one run at a time; others say how many.
+        workers = (self.workers or os.cpu_count() or 1) if isinstance(place, str) else getattr(place, "workers", 1)
+        executor = executor_of(place, workers, self.address, self._place) if isinstance(place, str) else place
         with executor:
             investigation = Investigation(
                 Tally(source, source.fit, store, comparison.meter, comparison.seeds),
                 comparison,
                 self.folder,
                 executor,
-                workers if isinstance(place, str) else 1,
+                workers,
                 watcher or Silent(),
             )
             methods = investigation.run()
@@ -252,14 +272,15 @@ class Study:
             "data": source.about(),
             "table": subject.facts(),
             "settings": self._settings(source, workers),
-            "reproduce": [line for line in (command, f"counterpoint report {self.folder}") if line],
+            "reproduce": [line for line in (command, shlex.join(["counterpoint", "report", str(self.folder)])) if line],
             **provenance(command, started, time.perf_counter() - clock),
         }
         results = replace(results, about=facts)
         bundle = subject.bundle(results, store)
         if bundle is not None:
             write_bundle(self.folder / BUNDLE, bundle)
-            predict = f"counterpoint predict {self.folder / BUNDLE} new.csv --out=predictions.csv"
+            bundle_folder = str(self.folder / BUNDLE)
+            predict = shlex.join(["counterpoint", "predict", bundle_folder, "new.csv", "--out=predictions.csv"])
             facts |= {"bundle": BUNDLE, "reproduce": [*facts["reproduce"], predict]}
         results = replace(results, about=facts)
         results.save(self.folder)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from counterpoint import __version__
 from counterpoint.study.runs.content import digest
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class RunJob:
         ignored = {"seed", "progress_bar", "logs", "devices", "nodes", "checkpoint_seconds"}
         return {
             "format": _FORMAT,
+            # Compared are runs of one version: a mended method beside another one's old numbers compares versions.
+            "versions": [__version__, version("torch").partition("+")[0]],
             "source": self.source.content,
             "tasks": list(self.tasks),
             "seed": self.seed,
