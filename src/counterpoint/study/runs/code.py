@@ -10,7 +10,7 @@ import hashlib
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib"))
@@ -47,10 +47,9 @@ class _Describing:
             return thing
         if isinstance(thing, float | bytes | complex) or thing is ...:
             return repr(thing)
-        if isinstance(thing, tuple | list):
-            return [self.of(part) for part in thing]
-        if isinstance(thing, set | frozenset):
-            return sorted(repr(self.of(part)) for part in thing)
+        if isinstance(thing, tuple | list | set | frozenset):
+            parts = [self.of(part) for part in thing]
+            return parts if isinstance(thing, tuple | list) else sorted(map(repr, parts))
         if id(thing) in self._seen:
             return "again"
         self._seen[id(thing)] = thing
@@ -59,7 +58,7 @@ class _Describing:
         return self._code_of(thing)
 
     def _code_of(self, thing: Any) -> Any:
-        for kind, describe in (
+        ways: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
             (types.CodeType, self._code),
             (types.FunctionType, self._function),
             (type, self._class),
@@ -68,7 +67,8 @@ class _Describing:
             (types.MethodType, lambda own: ["method", self.of((own.__self__, own.__func__))]),
             (staticmethod | classmethod, lambda own: self.of(own.__func__)),
             (property, lambda own: self.of((own.fget, own.fset))),
-        ):
+        )
+        for kind, describe in ways:
             if isinstance(thing, kind):
                 return describe(thing)
         return self._object(thing)
