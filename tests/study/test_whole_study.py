@@ -283,6 +283,8 @@ def test_a_budget_drops_what_is_least_useful_and_says_so(tmp_path):
     assert sorted(results.scores("test")["seed"].unique()) == [0, 1]
     dropped = [what for what, _ in heard.left_out]
     assert dropped[0] == "3 of 5 seeds"
+    assert "is too short even for the fewest that tell anything, 2 seeds" in heard.left_out[0][1]
+    assert heard.forecasts[0].runs == results.plan["runs_planned"] > results.plan["runs_done"]
     assert "MGDA-UB" in dropped
     assert [each["what"] for each in results.plan["dropped"]] == dropped
     # What a clock decided stays decided.

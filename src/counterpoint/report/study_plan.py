@@ -67,7 +67,7 @@ def plan_section(results: StudyResults) -> PlanSection | None:
 def _facts(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = []
     if plan.get("runs_planned") is not None:
-        facts.append(("trainings planned", f"{plan['runs_planned']:,}"))
+        facts.append(("trainings planned", f"up to {plan['runs_planned']:,}"))
     if plan.get("runs_done") is not None:
         facts.append(("trainings done", f"{plan['runs_done']:,}"))
     if plan.get("runs_reused"):

@@ -48,7 +48,7 @@ class Investigation:
         dropped: What was left out for want of time, and why.
         crashed: Runs that raised.
         trials: What became of the loss scales that were tried.
-        planned: Seeds planned by method, before the budget dropped any.
+        planned: The most trainings that there could be, before the budget dropped any.
     """
 
     tally: Tally
@@ -62,6 +62,7 @@ class Investigation:
     crashed: list[dict[str, str]] = field(default_factory=list)
     trials: list[dict[str, Any]] = field(default_factory=list)
     known: list[Method] = field(default_factory=list)
+    planned: int = 0
     foretold: float = 0.0
 
     def __post_init__(self) -> None:
@@ -88,9 +89,13 @@ class Investigation:
         self._forecast(references, candidates.in_turn(*first))
         of_one = self.clock.of_all([job for method in references for job in self.tally.jobs(method, 0)])
         self.tally.seeds = self._chosen("seeds", lambda: seeds_that_fit(self.comparison.seeds, budget, of_one))
-        if self.tally.seeds < self.comparison.seeds:
-            room = f"the budget of {self.comparison.minutes:g} min has room for {self.tally.seeds} seeds"
-            self._drop(f"{self.comparison.seeds - self.tally.seeds} of {self.comparison.seeds} seeds", room)
+        if budget is not None and self.tally.seeds < self.comparison.seeds:
+            fits = self._chosen("seeds fit", lambda: self.tally.seeds * of_one <= budget)
+            room = "has room for" if fits else "is too short even for the fewest that tell anything,"
+            self._drop(
+                f"{self.comparison.seeds - self.tally.seeds} of {self.comparison.seeds} seeds",
+                f"the budget of {self.comparison.minutes:g} min {room} {self.tally.seeds} seeds",
+            )
         self._train("Each task alone, and all together", references, range(self.tally.seeds))
         if not self.tally.served(references[:1]):  # nothing could be compared with it, however long that took
             return [method for method in references if self.tally.served([method])]
@@ -127,7 +132,7 @@ class Investigation:
                 }
                 for method in self.known
             ],
-            "runs_planned": len(records) + len(self.crashed),
+            "runs_planned": max(self.planned, len(records) + len(self.crashed)),
             "runs_done": len(records),
             "runs_reused": sum(record.reused for record in records.values()),
             "seconds_estimated": self.foretold,
@@ -160,8 +165,8 @@ class Investigation:
             for _ in range(size)
         ]
         self.foretold = self.clock.of_all([job for run, job in wanted.items() if run not in found] + groups)
-        total = len(wanted) + len(groups)
-        self.watcher.planned(Forecast(total, len(found), self.foretold, self.comparison.budget, self.workers))
+        self.planned = len(wanted) + len(groups)
+        self.watcher.planned(Forecast(self.planned, len(found), self.foretold, self.comparison.budget, self.workers))
 
     @property
     def _most_groups(self) -> int:
