@@ -81,6 +81,20 @@ def test_a_task_without_a_label_in_the_batch_takes_no_part():
     assert trained.training_step((x, nothing), 0) is None
 
 
+def test_a_step_without_labels_is_no_step_of_the_history(tmp_path):
+    """What was measured in the step before is not measured again, and nobody is asked whether this was on purpose."""
+    x, price = torch.randn(6, 4), torch.tensor([1.0, *[math.nan] * 5])
+    train = Split(x, {"price": price, "cut": torch.full((6,), -100)})
+    splits = {"train": train, "validation": rows(), "test": rows()}
+    trained = MultiTaskModule(model(MGDA(), dtype=torch.float32), tasks())
+    settings = FitSettings(epochs=3, batch_size=1, progress_bar=False, logs=False, record_every=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        history = fit(trained, splits, settings, tmp_path).history
+    found = history.query("split == 'train' and task == 'price'")
+    assert sorted(found["quantity"]) == ["loss"] * 3 + ["weight"] * 3
+
+
 def test_results_count_labelled_rows_alone(tmp_path):
     """Batches have different numbers of labels; what counts is the mean over labels."""
     splits = {name: rows(70, seed) for seed, name in enumerate(("train", "validation", "test"))}

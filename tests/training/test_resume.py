@@ -1,6 +1,7 @@
 """An interrupted training that goes on ends bit by bit as one that was not interrupted."""
 
 import random
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -52,11 +53,11 @@ def splits(noise=2.0):
     return made
 
 
-def module(weighting=Uniform, every=1):
+def module(weighting=Uniform, every=1, dropout=0.3):
     torch.manual_seed(0)
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
-    encoder = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.Tanh(), nn.Dropout(0.3), Noise())
+    encoder = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.Tanh(), nn.Dropout(dropout), Noise())
     fan = FanOut(weighting(), TASKS, every=every)
     model = MultiTaskModel(encoder, {name: nn.Linear(16, 2) for name in TASKS}, fan)
     return MultiTaskModule(model, [Task.classification(name, 2) for name in TASKS], lr=0.05)
@@ -186,12 +187,26 @@ def test_a_shuffling_dataloader_goes_on(tmp_path):
     assert_same(whole, train(tmp_path / "cut", rows=loaders()))
 
 
-@pytest.mark.parametrize("damage", ["cut off", "something else", "of another training"])
+OTHERS = {
+    "another seed": {"seed": 1},
+    "other rows": {"rows": splits(noise=1.0)},
+    "another network": {"dropout": 0.0},
+    "nobody watched": {"watched": True},
+}
+
+
+@pytest.mark.parametrize("damage", ["cut off", "something else", "moved", *OTHERS])
 def test_what_is_no_checkpoint_of_this_training_is_passed_over(tmp_path, whole, damage):
-    interrupted(tmp_path, 1, seed=1 if damage == "of another training" else 0)
+    before = tmp_path / "before" if damage == "moved" else tmp_path
+    options = dict(OTHERS.get(damage, {}))
+    if (dropout := options.pop("dropout", None)) is not None:
+        options["made"] = module(dropout=dropout)
+    interrupted(before, 1, **options)
+    if damage == "moved":  # Lightning would forget which epoch was the best
+        shutil.move(before / "checkpoints", tmp_path / "checkpoints")
     last = tmp_path / "checkpoints" / "last.ckpt"
     content = last.read_bytes()
-    if damage != "of another training":
+    if damage in {"cut off", "something else"}:
         last.write_bytes({"cut off": content[: len(content) // 2], "something else": b"a,b\n"}[damage])
     assert_same(whole, train(tmp_path))
 

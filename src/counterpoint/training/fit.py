@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
+
+_SAMPLED = 1_000
 
 __all__ = ["FitResult", "FitSettings", "Precision", "fit"]
 
@@ -103,7 +106,12 @@ def fit(
     best = ModelCheckpoint(
         folder / "checkpoints", filename="best", monitor=SCORE, mode="max", enable_version_counter=False
     )
-    last = Resume(folder / "checkpoints" / "last.ckpt", _about(module, loaders, settings), settings.checkpoint_seconds)
+    about = {
+        "folder": str(folder.resolve()),
+        "callbacks": _remembering(callbacks),
+    }  # what Lightning restores alone there
+    about |= _about(module, loaders, settings)
+    last = Resume(folder / "checkpoints" / "last.ckpt", about, settings.checkpoint_seconds)
     goes_on = resume and last.look()
     if goes_on and isinstance(loaders["train"], Batches):
         loaders["train"].start_at(last.epochs)
@@ -164,10 +172,24 @@ def _about(module: MultiTaskModule, loaders: Mapping[str, Batches | Loaded], set
         "lr": module.lr,
         "tasks": list(module.tasks),
         "parameters": {name: list(own.shape) for name, own in module.named_parameters()},
-        "weighting": " ".join(repr(module.model.fan_out).split()),
+        "model": repr(module.model),
         "batches": {name: len(batches) for name, batches in loaders.items()},
-        "rows": {name: len(batches.split) for name, batches in loaders.items() if isinstance(batches, Batches)},
+        "rows": {name: _sample(batches.split) for name, batches in loaders.items() if isinstance(batches, Batches)},
     }
+
+
+def _remembering(callbacks: Sequence[Callback]) -> list[str]:
+    """Callbacks that go on from what they had: one that was not there would have missed a part."""
+    return sorted(own.state_key for own in callbacks if type(own).state_dict is not Callback.state_dict)
+
+
+def _sample(split: Split) -> list[int]:
+    """How many rows there are, and a number that is another one for other rows: of some, which takes no time."""
+    found = [len(split)]
+    for tensor in (split.inputs, *split.targets.values()):
+        some = tensor[:: max(1, len(split) // _SAMPLED)].detach().cpu().contiguous()
+        found.append(zlib.crc32(some.view(torch.uint8).numpy().tobytes()))
+    return found
 
 
 def _may_lack_labels(module: MultiTaskModule, splits: Mapping[str, Split | Any]) -> bool:

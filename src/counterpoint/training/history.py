@@ -73,7 +73,7 @@ class History(lightning.Callback):
             logged[f"train/loss/{task}"] = float(loss)
             self._add(trainer, "train", "loss", task, float(loss))
         record = fan.last
-        if record is not None and len(record.tasks) > 1:
+        if losses and record is not None and len(record.tasks) > 1:  # else it is that of an earlier step
             for task, weight in zip(record.tasks, record.weights.tolist(), strict=True):
                 logged[f"train/weight/{task}"] = weight
                 self._add(trainer, "train", "weight", task, weight)

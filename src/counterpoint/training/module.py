@@ -160,9 +160,9 @@ class MultiTaskModule(lightning.LightningModule):
             rows = Labelled.of(self.tasks, batch[1]).rows
             self._shared_batch = batch[0], rows_everywhere(rows, self.tasks, ranks)
         losses = self.outputs_and_losses(batch)[2]
+        self.losses = {name: loss.detach() for name, loss in losses.items()}
         if not losses and not ranks.active:
             return None
-        self.losses = {name: loss.detach() for name, loss in losses.items()}
         self.attached_losses = losses
         return self._fan.sum(losses)
 

@@ -121,6 +121,7 @@ def quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*(Checkpoint|logs) directory .* exists.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")  # within Lightning 2.6 on torch 2.13
         warnings.filterwarnings("ignore", message=".*number of training batches .* is smaller than the logging.*")
+        warnings.filterwarnings("ignore", message=".*`training_step` returned `None`.*")  # a batch without labels
         try:
             yield
         finally:
