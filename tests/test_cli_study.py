@@ -157,6 +157,22 @@ def studied(tmp_path_factory):
     return code, folder
 
 
+def test_bad_input_for_several_devices_is_named_before_they_start(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("counterpoint.study.execution.relaunch", None)
+    assert run("study", tmp_path / "none.csv", TWO, "--devices=2", f"--out={tmp_path / 'out'}") == 2
+    assert "no file" in capsys.readouterr().err
+
+
+def test_a_config_file_gives_the_table_as_data_and_one_width_as_a_number(tmp_path, capsys):
+    config = tmp_path / "study.yaml"
+    config.write_text("data: none.csv\nhidden: 8\ntargets: size,visits\n")
+    assert run("study", f"--config={config}", f"--out={tmp_path / 'out'}") == 2
+    assert capsys.readouterr().err.startswith("counterpoint: there is no file none.csv")
+    config.write_text("table: none.csv\ntargets: size,visits\n")
+    assert run("study", f"--config={config}", f"--out={tmp_path / 'out'}") == 2
+    assert "a config file says 'data: table.csv'" in capsys.readouterr().err
+
+
 def test_a_study_ends_with_report_and_bundle(studied, capsys):
     code, folder = studied
     assert code == 0

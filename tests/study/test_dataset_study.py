@@ -173,6 +173,8 @@ def test_three_datasets_and_class_paths_make_a_bundle(tmp_path):
     package = PATHS["encoder"]["class_path"].rpartition(".")[0]
     with pytest.raises(ValueError, match="if you trust it"):
         load_bundle(tmp_path / "bundle")
+    said = f"counterpoint.load_bundle({str(tmp_path / 'bundle')!r}, trust={[package]}).predict(inputs)"
+    assert results.about["reproduce"][-1] == results.about["predict"] == said
     bundle = load_bundle(tmp_path / "bundle", trust=[package])
     predicted = bundle.predict(Rows(20, 2).x)
     assert len(predicted) == 20

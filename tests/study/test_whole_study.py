@@ -341,6 +341,11 @@ def test_bad_options_are_named_before_anything_is_trained(tmp_path, options, mes
         Study(**{"data": table(60), "tasks": TARGETS, "out": tmp_path, **options}).subject()
 
 
+def test_several_devices_without_ranks_are_refused_rather_than_waited_for(tmp_path):
+    with pytest.raises(ValueError, match="devices=2 on nodes=1 need executor=RanksExecutor"):
+        Study(table(60), TARGETS, out=tmp_path, devices=2).run()
+
+
 def test_names_of_tasks_may_hold_colons():
     assert named_tasks(["a:b", "a:b:count", "time:10:regression:log1p"]) == (
         ("a:b", "a:b", "time:10"),

@@ -18,7 +18,7 @@ def study(  # noqa: PLR0917  (options of a command line)
     seeds: int = 3,
     scale_trials: int = 4,
     architecture: Literal["mlp", "mmoe", "ple"] = "mlp",
-    hidden: str = "256,256",
+    hidden: str | int = "256,256",
     features: str = "",
     drop: str = "",
     split: Literal["auto", "random", "stratified", "grouped", "time"] = "auto",
@@ -85,7 +85,8 @@ def study(  # noqa: PLR0917  (options of a command line)
     options = dict(locals())
     if (table is None) == (data is None):
         given = "neither a table nor --data is" if table is None else "both a table and --data are"
-        raise ValueError(f"{given} given, expected one: counterpoint study table.csv --targets price,cut")
+        example = "counterpoint study table.csv --targets price,cut; a config file says 'data: table.csv'"
+        raise ValueError(f"{given} given, expected one: {example}")
     from counterpoint.study.comparison import MeterSettings  # noqa: PLC0415
     from counterpoint.study.execution import RanksExecutor, launched, ranks, relaunch  # noqa: PLC0415
     from counterpoint.study.study import Study  # noqa: PLC0415
@@ -126,6 +127,8 @@ def study(  # noqa: PLR0917  (options of a command line)
         if devices * nodes == 1:
             _run(asked, command)
             return
+        if nodes == 1:
+            asked.subject()  # what is wrong with the data is said here, in one line, and not amid torchrun's words
         code = relaunch(devices, nodes)
         if code:
             raise SystemExit(code)
@@ -156,8 +159,7 @@ def _run(asked: Any, command: str) -> None:
     console.print(f"Report: {page}", markup=False, soft_wrap=True)
     if results.about.get("bundle"):
         console.print(
-            f"Model:  {asked.folder / results.about['bundle']}  "
-            f"(counterpoint predict {asked.folder / results.about['bundle']} new.csv)",
+            f"Model:  {asked.folder / results.about['bundle']}  ({results.about['predict']})",
             markup=False,
             soft_wrap=True,
         )
@@ -196,8 +198,8 @@ def _tasks(targets: tuple[str, ...], overrides: list[str]) -> list[str]:
     return [said.get(name, name) for name in targets]
 
 
-def _widths(text: str) -> tuple[int, ...]:
+def _widths(text: str | int) -> tuple[int, ...]:
     try:
-        return tuple(int(width) for width in names(text))
+        return tuple(int(width) for width in names(str(text)))
     except ValueError:
         raise ValueError(f"hidden is {text!r}, expected widths such as 256,256") from None

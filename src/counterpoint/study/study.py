@@ -16,6 +16,7 @@ import pandas as pd
 
 from counterpoint.balancing import FanOut, get_weighting
 from counterpoint.serving import write_bundle
+from counterpoint.serving.custom import ALWAYS_TRUSTED
 from counterpoint.study.comparison import Comparison, MeterSettings, Silent
 from counterpoint.study.decision import decide
 from counterpoint.study.execution import executor as executor_of
@@ -95,8 +96,8 @@ class Study:
         workers: Trainings side by side; by default one a core.
         executor: ``"local"``, ``"ray"``, or an executor.
         address: Of an existing Ray cluster.
-        devices: Processes that train each network together, under torchrun.
-        nodes: Machines that train each network together, under torchrun.
+        devices: Processes on each machine that train each network together, under torchrun with ``RanksExecutor``.
+        nodes: Machines that train each network together, in the same way.
 
     Raises:
         ValueError: for what cannot be studied, before anything is trained.
@@ -247,6 +248,12 @@ class Study:
             ValueError: for data that cannot be studied.
             ResultsError: if the folder cannot be written, or no run succeeded.
         """
+        if self.devices * self.nodes > 1 and isinstance(self.executor, str):
+            # Each rank would be a study of its own, and wait for a run that waits for the other rank.
+            raise ValueError(
+                f"devices={self.devices} on nodes={self.nodes} need executor=RanksExecutor(place) under torchrun, but "
+                f"executor is {self.executor!r}; the command counterpoint study --devices={self.devices} does all that"
+            )
         started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
         subject = self.subject() if subject is None else subject
         source, store = subject.source, RunStore(self._place / "runs")
@@ -279,9 +286,8 @@ class Study:
         bundle = subject.bundle(results, store)
         if bundle is not None:
             write_bundle(self.folder / BUNDLE, bundle)
-            bundle_folder = str(self.folder / BUNDLE)
-            predict = shlex.join(["counterpoint", "predict", bundle_folder, "new.csv", "--out=predictions.csv"])
-            facts |= {"bundle": BUNDLE, "reproduce": [*facts["reproduce"], predict]}
+            predict = _predicts(self.folder / BUNDLE, bundle)
+            facts |= {"bundle": BUNDLE, "predict": predict, "reproduce": [*facts["reproduce"], predict]}
         results = replace(results, about=facts)
         results.save(self.folder)
         return results
@@ -308,6 +314,16 @@ class Study:
             "runs side by side": workers,
             "executor": self.executor if isinstance(self.executor, str) else type(self.executor).__name__,
         }
+
+
+def _predicts(folder: Path, bundle: Bundle) -> str:
+    """How to predict with a bundle: without preprocessing, from inputs that only the user's own code can make."""
+    if bundle.preprocessing is not None:
+        return shlex.join(["counterpoint", "predict", str(folder), "new.csv", "--out=predictions.csv"])
+    wanted = {package for served in bundle.networks for package in getattr(served.network, "trust", ())}
+    trust = sorted(wanted - set(ALWAYS_TRUSTED))
+    said = f", trust={trust}" if trust else ""
+    return f"counterpoint.load_bundle({str(folder)!r}{said}).predict(inputs)"
 
 
 _KIND = re.compile(r"(?P<name>.+?):(?P<kind>(binary|multiclass|regression|count)(:\w+)?)")
