@@ -208,7 +208,10 @@ def test_what_is_no_checkpoint_of_this_training_is_passed_over(tmp_path, whole, 
     content = last.read_bytes()
     if damage in {"cut off", "something else"}:
         last.write_bytes({"cut off": content[: len(content) // 2], "something else": b"a,b\n"}[damage])
-    assert_same(whole, train(tmp_path))
+    starts, trained = [], module()
+    trained.on_train_start = lambda: starts.append(trained.current_epoch)
+    assert_same(whole, train(tmp_path, made=trained))
+    assert starts == [0]
 
 
 def test_short_trainings_write_none_and_nobody_goes_on_unasked(tmp_path):
