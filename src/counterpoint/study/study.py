@@ -93,7 +93,8 @@ class Study:
         lr: Learning rate of Adam.
         meter: How affinities are measured.
         out: Folder for everything.
-        workers: Trainings side by side; by default one a core.
+        workers: Trainings side by side; by default one a core. A program with more than one has to start its work below
+            ``if __name__ == "__main__":``, as all that use processes.
         executor: ``"local"``, ``"ray"``, or an executor.
         address: Of an existing Ray cluster.
         devices: Processes on each machine that train each network together, under torchrun with ``RanksExecutor``.
@@ -326,7 +327,8 @@ def _predicts(folder: Path, bundle: Bundle) -> str:
     return f"counterpoint.load_bundle({str(folder)!r}{said}).predict(inputs)"
 
 
-_KIND = re.compile(r"(?P<name>.+?):(?P<kind>(binary|multiclass|regression|count)(:\w+)?)")
+_KINDS = "binary|multiclass|regression|count"
+_KIND = re.compile(rf"(?P<name>.+?):(?P<kind>({_KINDS})(:(?!({_KINDS})$)\w+)?)")
 
 
 def named_tasks(tasks: Sequence[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,11 +1,13 @@
 """Jobs side by side on this machine: none stops the others."""
 
+import multiprocessing
 import os
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
 from counterpoint.study.execution import Failure, LocalExecutor, executor, run_all
+from counterpoint.study.execution.worker import Worker
 
 
 def run(workers, *arguments):
@@ -38,6 +40,20 @@ def test_a_killed_process_takes_no_other_job_with_it(jobs, seen, tmp_path):
 def test_a_study_that_needs_every_job_ends_with_the_second_death(jobs):
     with pytest.raises(BrokenProcessPool, match="a process was killed"):
         run_all([("die", 0), ("square", 2)], jobs.do, 2, lambda *_: None, lambda *_: None)
+
+
+def test_workers_that_never_start_end_it_with_what_to_do(jobs, seen, monkeypatch):
+    def stillborn():
+        ours, theirs = multiprocessing.Pipe()
+        process = multiprocessing.get_context("fork").Process(target=os._exit, args=(1,))
+        process.start()
+        theirs.close()
+        return Worker(process, ours)
+
+    monkeypatch.setattr(Worker, "start", stillborn)
+    with pytest.raises(BrokenProcessPool, match=r"has to start its work below if __name__ == '__main__':"):
+        run(2, [("square", 2), ("square", 3)], jobs.do, seen.on_progress, seen.on_done)
+    assert not seen.done
 
 
 def test_what_cannot_travel_is_a_failure_of_its_job(jobs, seen):

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 _LOOK_AGAIN_SECONDS = 0.5  # where waiting cannot be interrupted
 _MOST_FAILED_STARTS = 3
+# New processes run a program's file from the top: one that starts its work there, starts it in each of them.
+_NO_START = (
+    "worker processes end before they have started: a program of your own has to start its work below "
+    "if __name__ == '__main__':, or with workers=1"
+)
 
 
 def side_by_side(
@@ -106,7 +111,7 @@ class _Pool:
         if not worker.ready:
             self.failed_starts += 1
             if self.failed_starts == _MOST_FAILED_STARTS:
-                raise BrokenProcessPool("worker processes end before they have started")
+                raise BrokenProcessPool(_NO_START)
         if worker.index is None:
             return
         if worker.index in self.killed:
