@@ -87,6 +87,13 @@ def test_labels_come_back_from_perfect_outputs():
     np.testing.assert_allclose(sum(columns[f"y:probability:{name}"] for name in "abc"), 1)
 
 
+def test_labels_that_are_numbers_are_of_one_type():
+    """Else a column of predictions would be of whole numbers in one piece of a file and of fractions in another."""
+    assert Target("y", "binary", classes=(0.5, 1)).decode(np.array([[9.0]]))["y"].dtype == np.float64
+    assert Target("y", "binary", classes=(0, 1)).decode(np.array([[9.0]]))["y"].dtype == np.int64
+    assert Target("y", "binary", classes=(False, True)).decode(np.array([[9.0]]))["y"].dtype == bool
+
+
 def test_binary_outputs_give_the_chance_of_the_positive_class():
     target = inferred(["no", "yes"])
     columns = target.decode(np.array([[-2.0], [3.0], [-800.0]]))

@@ -58,7 +58,9 @@ def _arrow(name: str, values: pd.Series[Any], source: str) -> pa.ChunkedArray:
         array = pa.array(values, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         _refuse_mixture(name, values, source)
-        raise UnusableColumnError(f"holds {type(values.dropna().iloc[0]).__name__} objects") from None
+        present = values.dropna()
+        kind = f"{type(present.iloc[0]).__name__} objects" if len(present) else f"values of type {values.dtype}"
+        raise UnusableColumnError(f"holds {kind}") from None
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
 

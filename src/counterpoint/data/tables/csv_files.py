@@ -163,7 +163,12 @@ def _first_line(path: Path, file: BinaryIO) -> str:
         start += chunk
     if not start.strip():
         raise TableError(f"{path} is empty, expected a header and rows")
-    line = start.lstrip(b"\r\n").splitlines()[0]
+    line = b""
+    for more in start.lstrip(b"\r\n").splitlines(keepends=True):
+        line += more
+        if not line.count(b'"') % 2:  # else a quoted name goes on in the next line
+            break
+    line = line.rstrip(b"\r\n")
     try:
         return line.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -106,7 +106,7 @@ def with_statistics(
     if target.kind == "regression":
         values = target.transformed(values)
         scale = float(values.std())
-        if not scale > 0:
+        if not scale > 0 or values.min() == values.max():  # of equal fractions, the deviation may be 1e-17
             raise TableError(f"{source}: target {target.name!r} is constant in the training rows, expected it to vary")
         return replace(target, mean=float(values.mean()), scale=scale, baseline=scale)
     # Poisson deviance of predicting the mean m: 2 (y log(y / m) - y + m), whose last terms cancel on average.

@@ -10,6 +10,7 @@ from counterpoint.data.tables.inference import target_of, with_statistics
 from counterpoint.data.tables.row_splits import Labels, refuse_unlearnable, split_rows
 from counterpoint.data.tables.schema import ColumnSummary, Dropped
 from counterpoint.data.tables.survey import ColumnFacts, Survey
+from counterpoint.data.tables.values import as_numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +64,7 @@ def plan_table(source: TableSource, options: TableOptions) -> TablePlan:
     for name in options.targets:
         target, inferred[name] = target_of(name, held[name], options.overrides.get(name), source=source.label)
         targets[name] = target
-    labels = Labels(source.label, targets, _encoded(source, targets, held))
+    labels = Labels(source.label, targets, _compared(source, targets, held))
     split, description = split_rows(labels, options, held)
     notes = refuse_unlearnable(labels, split)
     finished = {
@@ -81,6 +82,18 @@ def plan_table(source: TableSource, options: TableOptions) -> TablePlan:
         description=description,
         notes=notes,
     )
+
+
+def _compared(
+    source: TableSource, targets: dict[str, Target], held: dict[str, pa.ChunkedArray]
+) -> dict[str, np.ndarray]:
+    """Labels to split rows by. Not standardized yet, large numbers would be the same in single precision."""
+    return {
+        name: as_numbers(name, held[name], source=source.label)
+        if target.kind == "regression"
+        else target.encode(held[name], source=source.label)
+        for name, target in targets.items()
+    }
 
 
 def _encoded(

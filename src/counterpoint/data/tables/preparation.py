@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from counterpoint.data.tables.errors import TableError
+from counterpoint.data.tables.features import RARE_BELOW, Feature
 from counterpoint.data.tables.leaks import Leak, find_leaks
 from counterpoint.data.tables.plan import TablePlan, plan_table
 from counterpoint.data.tables.preprocessing import Preprocessing
@@ -73,7 +74,7 @@ def prepare(
     if ready is not None:
         return ready
     say("reading the table")
-    source = open_table(table)
+    source = open_table(table, options.drop)
     say(f"looking at {source.rows:,} rows of {len(source.names)} columns")
     plan = plan_table(source, options)
     say("fitting the preprocessing on training rows")
@@ -103,19 +104,32 @@ def _fit(source: TableSource, plan: TablePlan, seed: int) -> _Fitted:
     rows = np.sort(rng.choice(train, FIT_ROWS, replace=False)) if len(train) > FIT_ROWS else train
     sample = _rows(source, list(plan.kinds), rows)
     preprocessing = Preprocessing.fit(sample, plan.kinds)
-    rare = [f.name for f in preprocessing.features if f.kind == "category" and not f.codes > f.coded]
-    if rare:
-        preprocessing = Preprocessing.fit(sample, {name: kind for name, kind in plan.kinds.items() if name not in rare})
+    useless = {f.name: reason for f in preprocessing.features if (reason := _useless(f, sample[f.name]))}
+    if useless:
+        kinds = {name: kind for name, kind in plan.kinds.items() if name not in useless}
+        preprocessing = Preprocessing.fit(sample, kinds)
     if not preprocessing.features:
-        raise TableError(f"{source.label}: no feature column is left: no text occurs often enough to learn from")
+        reasons = "; ".join(f"{name!r} {reason}" for name, reason in [*useless.items()][:5])
+        raise TableError(f"{source.label}: no feature column is left ({reasons})")
     few = rng.permutation(len(rows))[:_LEAK_ROWS]
     columns = {
         feature.name: feature.numbers(sample[feature.name].take(few))[:, 0] for feature in preprocessing.features
     }
     targets = {target: plan.labels[target.name][rows[few]] for target in plan.targets}
-    dropped = tuple(Dropped(name, "has no text that occurs 5 times in training rows") for name in rare)
+    dropped = tuple(Dropped(name, reason) for name, reason in useless.items())
     categories = [feature.name for feature in preprocessing.features if feature.kind == "category"]
     return _Fitted(preprocessing, find_leaks(columns, targets, categories), dropped)
+
+
+def _useless(feature: Feature, array: pa.ChunkedArray) -> str | None:
+    """Why nothing can be learned from a column of training rows, though it may vary in others."""
+    if feature.kind == "category":
+        rare = not feature.codes > feature.coded
+        return f"has no text that occurs {RARE_BELOW} times in training rows" if rare else None
+    if array.null_count == len(array):
+        return "has no values in training rows"
+    first = feature.numbers(array)[:, 0]
+    return "is constant in training rows" if not array.null_count and first.min() == first.max() else None
 
 
 def _rows(source: TableSource, columns: list[str], rows: np.ndarray) -> pa.Table:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from counterpoint.data.tables.columns import plain
+from counterpoint.data.tables.columns import UnusableColumnError, plain
 from counterpoint.data.tables.errors import TableError, named
 from counterpoint.data.tables.features import Feature, Kind
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Rows at a time: the float64 intermediates of a block stay in the cache and reuse the memory of the last one.
 _BLOCK = 8_192
+_NEVER_VARIED = 1e300
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Preprocessing:
         features: The columns and how each becomes numbers.
         medians: Of each numeric input (numbers, truth values, parts of times), in order.
         means: Of each numeric input, after imputation.
-        scales: Standard deviation of each, 1 where nothing varies.
+        scales: Standard deviation of each; 1e300 where nothing varies, which makes them 0 in any row.
 
     Example:
         >>> import pandas as pd
@@ -72,7 +73,9 @@ class Preprocessing:
         matrix = np.concatenate([feature.numbers(columns[feature.name]) for feature in features], axis=1)
         chain_ = _numbers().fit(matrix[:, groups["numbers"]])
         imputer, scaler = chain_["impute"], chain_["scale"]
-        return cls(features, *(tuple(map(float, x)) for x in (imputer.statistics_, scaler.mean_, scaler.scale_)))
+        # Nothing was learned of an input that never varied: in other rows, where it may, it stays 0 as well.
+        scales = np.where((scaler.scale_ == 1) & (scaler.var_ < 0.5), _NEVER_VARIED, scaler.scale_)
+        return cls(features, *(tuple(map(float, x)) for x in (imputer.statistics_, scaler.mean_, scales)))
 
     @property
     def columns(self) -> dict[str, Kind]:
@@ -208,4 +211,11 @@ def _columns(
     twice = next((name for name in names if present.count(name) > 1), None)
     if twice is not None:
         raise TableError(f"{source} has several columns called {twice!r}, expected one: rename or drop the others")
-    return {name: plain(name, rows.iloc[:, present.index(name)], source=source) for name in names}
+    return {name: _readable(name, rows.iloc[:, present.index(name)], source) for name in names}
+
+
+def _readable(name: str, values: pd.Series[Any], source: str) -> pa.ChunkedArray:
+    try:
+        return plain(name, values, source=source)
+    except UnusableColumnError as error:
+        raise TableError(f"{source}: column {name!r} {error}, expected values as in training: correct it") from None

@@ -13,7 +13,7 @@ from counterpoint.data.tables.csv_files import csv_batches, csv_names, read_csv
 from counterpoint.data.tables.errors import TableError, named, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     import pandas as pd
     import pyarrow as pa
@@ -80,20 +80,25 @@ class TableSource:
                 raise TableError(f"{self.label}: column {name!r} {self.unusable[name]}, expected numbers or text")
 
 
-def open_table(table: Path | str | pd.DataFrame) -> TableSource:
+def open_table(table: Path | str | pd.DataFrame, unused: Collection[str] = ()) -> TableSource:
     """Opens a file by its suffix, or a DataFrame.
+
+    Args:
+        table: The file or the DataFrame.
+        unused: Columns that nobody will ask for: whatever is wrong with their values is passed over.
 
     Raises:
         TableError: for what is no table, or one without rows.
     """
     if not isinstance(table, str | Path):
-        return _open_frame(table)
+        return _open_frame(table, unused)
     path = _checked(Path(table))
     if _is_parquet(path):
         return _open_parquet(path)
-    read = read_csv(path)
+    names = tuple(csv_names(path))
+    read = read_csv(path, [name for name in names if name not in unused] if unused else None)
     _refuse_no_rows(str(path), read.num_rows)
-    return TableSource(path.name, tuple(read.column_names), read.num_rows, path, _table=read)
+    return TableSource(path.name, names, read.num_rows, path, _table=read)
 
 
 def read_table(table: Path | str | pd.DataFrame, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -223,7 +228,7 @@ def _open_parquet(path: Path) -> TableSource:
     return TableSource(path.name, names, rows, path, row_labels | _unusable(schema.empty_table()))
 
 
-def _open_frame(frame: pd.DataFrame) -> TableSource:
+def _open_frame(frame: pd.DataFrame, unused: Collection[str]) -> TableSource:
     import pyarrow as pa  # noqa: PLC0415
 
     label = "the table"
@@ -232,7 +237,9 @@ def _open_frame(frame: pd.DataFrame) -> TableSource:
     arrays, unusable = [], {}
     for place, name in enumerate(names):
         try:
-            arrays.append(plain(name, frame.iloc[:, place], source=label))
+            values = frame.iloc[:0, place] if name in unused else frame.iloc[:, place]
+            array = plain(name, values, source=label)
+            arrays.append(array if len(array) else pa.chunked_array([pa.nulls(len(frame), array.type)]))
         except UnusableColumnError as error:
             unusable[name] = str(error)
             arrays.append(pa.chunked_array([pa.nulls(len(frame), pa.float64())]))

@@ -112,7 +112,8 @@ class Survey:
         if self._missing == self._rows:
             useless = "has no values"
         elif self._least == self._most and not self._missing:
-            useless = f"is constant: {_short(self._least)}"
+            only = np.datetime64(self._least, "us").astype("M8[s]") if self._times else self._least  # type: ignore[call-overload]
+            useless = f"is constant: {_short(only)}"
         return ColumnFacts(self.name, kind, self._rows, self._missing, distinct, useless, self._id(kind))
 
     def _add_text(self, array: pa.ChunkedArray) -> None:
@@ -144,9 +145,11 @@ class Survey:
         self._whole.append(values)
 
     def _extremes(self, array: pa.ChunkedArray) -> None:
+        import pyarrow as pa  # noqa: PLC0415
         import pyarrow.compute as pc  # noqa: PLC0415
 
-        found = pc.min_max(array).as_py()
+        # Times as numbers: Python's calendar ends with the year 9999.
+        found = pc.min_max(array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array).as_py()
         if found["min"] is None:
             return
         self._least = found["min"] if self._least is None else min(self._least, found["min"])

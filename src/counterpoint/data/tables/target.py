@@ -172,7 +172,7 @@ class Target:
     @cached_property
     def _labels(self) -> np.ndarray:
         kinds = {type(label) for label in self.classes}
-        if len(kinds) == 1 and kinds != {str}:
+        if kinds in ({bool}, {int}) or kinds <= {int, float}:  # 0.5 and 1 are numbers of one type in any file
             return np.array(self.classes)
         labels = np.empty(len(self.classes), dtype=object)
         labels[:] = self.classes

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # How text spells a number.
 NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+_TIME_OF_DAY = r"^\d\d:\d\d(:\d\d)?$"
 # Squares of larger ones are no floating-point numbers, and a deviation is made of squares.
 _LARGEST = 1e100
 _SECONDS_A_DAY = 86_400.0
@@ -36,13 +37,14 @@ def as_numbers(name: str, array: pa.ChunkedArray, *, source: str = "the table", 
         raise TableError(f"{source}: column {name!r} holds dates, expected numbers")
     if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
         row = first_text_row(array)
-        if row is not None:
+        read = pc.utf8_trim_whitespace(array) if row is None else _as_arrow_reads(array)
+        if read is None:
             value = array[row].as_py()
             raise TableError(
-                f"{source}: column {name!r} holds {value!r} in data row {first_row + row + 1}, expected a number: "
-                "correct it, or spell it NA if it is missing"
+                f"{source}: column {name!r} holds {value!r} in data row {first_row + (row or 0) + 1}, expected a "
+                "number: correct it, or spell it NA if it is missing"
             )
-        array = pc.utf8_trim_whitespace(array)
+        array = read
     numbers: np.ndarray = array.cast(pa.float64(), safe=False).to_numpy()
     too_large = np.flatnonzero(np.abs(numbers) > _LARGEST)
     if len(too_large):
@@ -52,6 +54,23 @@ def as_numbers(name: str, array: pa.ChunkedArray, *, source: str = "the table", 
             f"numbers up to {_LARGEST:.0e}: correct it, or spell it NA if it is missing"
         )
     return numbers
+
+
+def _as_arrow_reads(array: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """What else Arrow takes for numbers when it reads a CSV file, if all of it is: 0x1F, and times of day as seconds.
+
+    A network that was trained on such a file has to understand the same text in another one.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    try:
+        if pc.all(pc.match_substring_regex(array, _TIME_OF_DAY)).as_py():
+            text = array.cast(pa.string())
+            return pc.binary_join_element_wise("1970-01-01", text, " ").cast(pa.timestamp("s")).cast(pa.int64())
+        return array.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
 
 
 def first_text_row(array: pa.ChunkedArray) -> int | None:
@@ -138,9 +157,9 @@ def iso_times(array: pa.ChunkedArray) -> pa.ChunkedArray | None:
 
     if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
         return array.cast(pa.timestamp("us")) if array.null_count == len(array) else None
-    for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+    for unit, zone in (("us", None), ("us", "UTC"), ("ns", None), ("ns", "UTC")):  # ns: of nine decimals
         try:
-            return array.cast(kind).cast(pa.timestamp("us"))
+            return array.cast(pa.timestamp(unit, zone)).cast(pa.timestamp("us"), safe=False)
         except pa.ArrowInvalid:
             continue
     return None
