@@ -232,6 +232,7 @@ def edited(path, value):
         (["preprocessing", "features", 0, "kind"], "image", "column 'carat' is a 'image'"),
         (["preprocessing", "features", 4, "parts"], ["list_functions"], "column 'day' is a 'datetime' of"),
         (["preprocessing", "features", 1, "categories"], [1, 2, 3], "preprocessing is not as write_bundle writes it"),
+        (["preprocessing", "features", 1, "categories"], [], "preprocessing .* column 'size' has no categories"),
         (["about"], [1], "'about' is list"),
     ],
 )

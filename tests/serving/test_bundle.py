@@ -52,6 +52,9 @@ def test_predictions_are_the_outputs_decoded_in_the_frames_own_rows(written, new
     positive = 1 / (1 + np.exp(-outputs["sick"][:, 0]))
     np.testing.assert_allclose(predicted["sick:probability"], positive, rtol=1e-5)
     assert list(predicted["sick"]) == list(positive > 0.5)
+    levels = new_rows.set_index("clinic", append=True, drop=False)
+    assert loaded.predict(levels).index.equals(levels.index)
+    assert loaded.predict(levels).index.names == [None, "clinic"]
     every = loaded.predict(new_rows, probabilities=True)
     np.testing.assert_allclose(every[[f"cut:probability:{name}" for name in ("Fair", "Good", "Ideal")]], chance, 1e-5)
 

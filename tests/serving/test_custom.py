@@ -80,6 +80,7 @@ def test_tensors_and_arrays_are_predicted_by_the_users_own_classes(towers):
     predicted = loaded.predict(x.numpy())
     assert list(predicted["digit"]) == list(expected["digit"].argmax(1).numpy())
     assert predicted.equals(bundle.predict(x))
+    assert predicted.equals(loaded.predict(x.double().numpy()))  # what numpy makes unless it is told otherwise
     assert len(loaded.predict(x[:0])) == 0
     assert "towers_of_mine.Tower with a head a task" in loaded.describe()
 

@@ -9,6 +9,7 @@ import torch
 
 from counterpoint import MultiTaskModel, cli
 from counterpoint.data.tables import Preprocessing, Target
+from counterpoint.models import TableNetwork
 from counterpoint.serving import Bundle, BundleError, ClassPath, CustomNetwork, ServedNetwork, write_bundle
 
 
@@ -51,6 +52,20 @@ def test_what_goes_in_and_what_comes_out_is_said(written, new_rows, tmp_path, ca
     (outputs,) = torch.export.load(tmp_path / "programs" / program["file"]).module()(torch.from_numpy(inputs))
     (target,) = map(Target.from_json, about["tasks"])
     np.testing.assert_array_equal(target.decode(outputs.numpy())["visits"], written.bundle.predict(new_rows)["visits"])
+
+
+def test_a_task_may_be_called_as_a_part_of_the_program_is(tmp_path):
+    """Which onnxruntime refuses as two values of one name; diamonds have a column x."""
+    names = ("x", "linear", "encoder.0.0.bias")
+    network = TableNetwork("mlp", 3, hidden=(4,))
+    model = MultiTaskModel(network.encoder(names), {name: network.head(name, 1) for name in names})
+    bundle = Bundle(tuple(Target(name, "regression") for name in names), (ServedNetwork.of(model, network),))
+    rows = torch.randn(5, 3)
+    program, about = bundle.export(tmp_path, "onnx", example=rows)
+    assert json.loads(about.read_text(encoding="utf-8"))["programs"][0]["input"] == "x_"
+    found = onnxruntime.InferenceSession(program).run(list(names), {"x_": rows.numpy()})
+    for name, output in zip(names, found, strict=True):
+        np.testing.assert_allclose(output, bundle.outputs(rows)[name], rtol=1e-5, atol=1e-6)
 
 
 class Chooser(torch.nn.Module):

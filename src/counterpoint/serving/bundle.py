@@ -123,7 +123,8 @@ class Bundle:
             # One row more: pandas finds out a column's type from its values, of which there may be none.
             one_more = np.concatenate([outputs[target.name], np.zeros((1, target.outputs), np.float32)])
             columns |= target.decode(one_more, probabilities=probabilities)
-        return pd.DataFrame(columns).iloc[:-1].set_axis(pd.Index(index), axis=0)
+        rows = index if isinstance(index, pd.Index) else pd.Index(index)  # of several levels it loses their names
+        return pd.DataFrame(columns).iloc[:-1].set_axis(rows, axis=0)
 
     def outputs(
         self, data: Inputs, tasks: Sequence[str] | None = None, *, batch_size: int = 4096
@@ -171,7 +172,8 @@ class Bundle:
                 raise BundleError(
                     f"{type(data).__name__} given, expected an array or a tensor: no table was trained on"
                 )
-            return torch.as_tensor(data)
+            rows = torch.as_tensor(data).cpu()
+            return rows.float() if rows.is_floating_point() else rows  # as the networks: an array is easily double
         import pandas as pd  # noqa: PLC0415  (an extra)
 
         if isinstance(data, str | Path):

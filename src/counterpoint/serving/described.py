@@ -67,6 +67,8 @@ def preprocessing_of(document: Mapping[str, Any]) -> Preprocessing:
             raise ValueError(f"column {name!r:.80} has parts of times and is not one, or the reverse")
         if not (isinstance(feature.missing, bool) and isinstance(feature.coded, bool)):
             raise TypeError(f"column {name!r:.80} does not say whether it has codes and missing values")
+        if feature.kind == "category" and not feature.codes:
+            raise ValueError(f"column {name!r:.80} has no categories")
         for category in feature.categories:
             text_of(category)
     numeric = sum(len(feature.names) for feature in made.features if feature.kind != "category")

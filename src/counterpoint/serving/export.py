@@ -80,7 +80,7 @@ def export_bundle(
             name = f"network-{index}{SUFFIXES[format]}"
             program = _traced(model, _example(bundle, example), f"network {index}")
             _save(program, temporary / name, served, format, f"network {index}")
-            about.append({"file": name, "input": "x", "outputs": served})
+            about.append({"file": name, "input": _input(served) if format == "onnx" else "x", "outputs": served})
         text = json.dumps(_sidecar(bundle, wanted, about), indent=1, ensure_ascii=False)
         (temporary / "export.json").write_text(text, encoding="utf-8")
         written = [
@@ -144,7 +144,7 @@ def _save(
     with _quiet():
         try:
             converted = torch.onnx.export(
-                program, (), dynamo=True, input_names=["x"], output_names=list(tasks), verbose=False
+                program, (), dynamo=True, input_names=[_input(tasks)], output_names=list(tasks), verbose=False
             )
         except Exception as error:  # noqa: BLE001  (conversion raises what it likes)
             reason = _reason(error)
@@ -152,7 +152,31 @@ def _save(
     weights = sum(tensor.nbytes for tensor in program.state_dict.values())
     if converted is None:
         raise BundleError(f"{where} cannot be exported to ONNX; 'torch' can hold it")
+    _tell_apart(converted.model.graph, tasks)
     converted.save(path, external_data=weights > _LARGEST_IN_ONE_FILE)
+
+
+def _input(tasks: Sequence[str]) -> str:
+    """What the input of an ONNX program is called: ``x``, unless a task is."""
+    name = "x"
+    while name in tasks:
+        name += "_"
+    return name
+
+
+def _tell_apart(graph: Any, tasks: Sequence[str]) -> None:
+    """Renames what is called as a task is and is not its output: a task may be called "linear", as a step is."""
+    results = {id(value) for value in graph.outputs}
+    values = [*(value for node in graph for value in node.outputs), *graph.initializers.values()]
+    taken = {*tasks, _input(tasks)}
+    known = {value.name for value in values} | taken
+    for value in values:
+        if value.name in taken and id(value) not in results:
+            name = value.name
+            while name in known:
+                name += "_"
+            value.name = name
+            known.add(name)
 
 
 def _sidecar(bundle: Bundle, wanted: Sequence[str], programs: list[dict[str, Any]]) -> dict[str, Any]:
