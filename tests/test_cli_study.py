@@ -163,6 +163,12 @@ def test_bad_input_for_several_devices_is_named_before_they_start(tmp_path, caps
     assert "no file" in capsys.readouterr().err
 
 
+def test_other_processes_than_torchrun_started_are_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert run("study", csv(table(60), tmp_path), TWO, f"--out={tmp_path / 'out'}") == 2
+    assert "torchrun started 2 processes, expected 1" in capsys.readouterr().err
+
+
 def test_a_config_file_gives_the_table_as_data_and_one_width_as_a_number(tmp_path, capsys):
     config = tmp_path / "study.yaml"
     config.write_text("data: none.csv\nhidden: 8\ntargets: size,visits\n")

@@ -347,9 +347,9 @@ def test_several_devices_without_ranks_are_refused_rather_than_waited_for(tmp_pa
 
 
 def test_names_of_tasks_may_hold_colons():
-    assert named_tasks(["a:b", "a:b:count", "time:10:regression:log1p"]) == (
-        ("a:b", "a:b", "time:10"),
-        ("a:b:count", "time:10:regression:log1p"),
+    assert named_tasks(["a:b", "a:b:count", "time:10:regression:log1p", "x:count:binary"]) == (
+        ("a:b", "a:b", "time:10", "x:count"),
+        ("a:b:count", "time:10:regression:log1p", "x:count:binary"),
     )
 
 

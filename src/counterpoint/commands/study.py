@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -133,6 +134,11 @@ def study(  # noqa: PLR0917  (options of a command line)
         if code:
             raise SystemExit(code)
         return
+    if (started := int(os.environ["WORLD_SIZE"])) != devices * nodes:
+        raise ValueError(
+            f"torchrun started {started} processes, expected {devices * nodes} (devices {devices} x nodes {nodes}): "
+            "say --devices and --nodes as there"
+        )
     from dataclasses import replace  # noqa: PLC0415
 
     with ranks() as place:
