@@ -2,12 +2,15 @@
 
 import json
 import multiprocessing
-from dataclasses import replace
+import weakref
+from dataclasses import dataclass, replace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from counterpoint.data import Split
 from counterpoint.study.comparison import MeterSettings
 from counterpoint.study.runs.content import digest
 from counterpoint.study.runs.job import RunJob
@@ -21,6 +24,25 @@ SOURCE = SOURCES["yeast"]
 @pytest.fixture
 def job(tmp_path):
     return RunJob(SOURCE, SOURCE.tasks[:2], 0, SOURCE.fit, RunStore(tmp_path))
+
+
+def test_splits_of_earlier_studies_are_let_go():
+    @dataclass(frozen=True)
+    class Numbers:
+        seed: int
+
+        def splits(self):
+            loads.append(self.seed)
+            return {"train": Split(torch.zeros(3), {})}
+
+    loads, kept = [], []
+    for seed in (0, 0, *range(1, 9)):
+        rows = replace(SOURCE, data=Numbers(seed)).splits([])["train"].inputs
+        kept.append(weakref.ref(rows))
+        del rows
+    assert loads == list(range(9))
+    assert kept[-1]() is not None
+    assert kept[0]() is None
 
 
 def test_everything_that_numbers_depend_on_makes_another_run(job):

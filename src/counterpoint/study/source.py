@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import lightning
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from counterpoint.data import Split
+
+
+# Splits in memory: a study asks for the same ones in every run; a process that does one study after the other must not
+# keep those of all.
+_KEPT = 4
 
 
 class Data(Protocol):
@@ -136,7 +141,7 @@ class Source:
         return {"name": self.name, "description": self.description, "rows": rows}
 
 
-@cache
+@lru_cache(maxsize=_KEPT)
 def _loaded(data: Data) -> dict[str, Split]:
     return data.splits()
 
