@@ -341,6 +341,13 @@ def test_bad_options_are_named_before_anything_is_trained(tmp_path, options, mes
         Study(**{"data": table(60), "tasks": TARGETS, "out": tmp_path, **options}).subject()
 
 
+def test_something_else_where_the_bundle_goes_is_said_before_anything_is_trained(tmp_path):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds 'notes.txt' and no bundle"):
+        Study(table(60), TARGETS, out=tmp_path).subject()
+
+
 def test_several_devices_without_ranks_are_refused_rather_than_waited_for(tmp_path):
     with pytest.raises(ValueError, match="devices=2 on nodes=1 need executor=RanksExecutor"):
         Study(table(60), TARGETS, out=tmp_path, devices=2).run()

@@ -39,7 +39,7 @@ def write_bundle(folder: str | Path, bundle: Bundle) -> None:
     Example: see :func:`load_bundle`.
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  (a link stays where it is; resolve() would follow it)
-    _check_free(folder)
+    check_free(folder)
     temporary = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,12 @@ def write_bundle(folder: str | Path, bundle: Bundle) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _check_free(folder: Path) -> None:
+def check_free(folder: Path) -> None:
+    """Looks whether a bundle may be written there, before hours of work depend on it.
+
+    Raises:
+        BundleError: if there is anything but a bundle or an empty folder.
+    """
     if not folder.exists() and not folder.is_symlink():
         return
     if folder.is_symlink() or not folder.is_dir():

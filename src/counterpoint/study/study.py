@@ -17,6 +17,7 @@ import pandas as pd
 from counterpoint.balancing import FanOut, get_weighting
 from counterpoint.serving import write_bundle
 from counterpoint.serving.custom import ALWAYS_TRUSTED
+from counterpoint.serving.write import check_free
 from counterpoint.study.comparison import Comparison, MeterSettings, Silent
 from counterpoint.study.decision import decide
 from counterpoint.study.execution import executor as executor_of
@@ -190,6 +191,7 @@ class Study:
         table = isinstance(self.data, str | Path | pd.DataFrame)
         self._refuse_options_of_others(table)
         check_writable(self.folder)
+        check_free(self.folder / BUNDLE)
         if not table:
             from counterpoint.study.dataset_source import dataset_subject  # noqa: PLC0415
 
@@ -261,7 +263,7 @@ class Study:
         comparison = self.comparison
         place = self.executor
         # Ranks do one run at a time; others say how many.
-        workers = (self.workers or os.cpu_count() or 1) if isinstance(place, str) else getattr(place, "workers", 1)
+        workers = (self.workers or _cores()) if isinstance(place, str) else getattr(place, "workers", 1)
         executor = executor_of(place, workers, self.address, self._place) if isinstance(place, str) else place
         with executor:
             investigation = Investigation(
@@ -315,6 +317,11 @@ class Study:
             "runs side by side": workers,
             "executor": self.executor if isinstance(self.executor, str) else type(self.executor).__name__,
         }
+
+
+def _cores() -> int:
+    """Those that this process may use; a container or a batch system may have given it a few of many."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _predicts(folder: Path, bundle: Bundle) -> str:
