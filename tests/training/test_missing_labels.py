@@ -112,6 +112,23 @@ def test_results_count_labelled_rows_alone(tmp_path):
     assert result.test["price"]["metric"] == pytest.approx(float(errors.square().mean().sqrt()), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("split", "partial", "message"),
+    [
+        ("train", False, r"task 'price' lacks labels \(NaN or -100\) in \d+ of 48 train rows, expected all, or a task"),
+        ("validation", True, "no task has a label in the validation rows, expected some"),
+    ],
+)
+def test_labels_that_nobody_expects_to_lack_are_named(tmp_path, split, partial, message):
+    """A loss passes over -100, and a metric counts it as wrong."""
+    splits = {name: rows(missing=0.0) for name in ("train", "validation", "test")}
+    splits[split] = rows(missing=1.1 if partial else 0.4)
+    whole = [Task.regression("price", partial=partial), Task.classification("cut", 3, partial=partial)]
+    trained = MultiTaskModule(model(dtype=torch.float32), whole)
+    with pytest.raises(ValueError, match=message):
+        fit(trained, splits, FitSettings(epochs=1, batch_size=16, progress_bar=False), tmp_path)
+
+
 def scored(**metrics):
     made = [Task.regression("price", scale=4.0), Task.classification("cut", 3)]
     return Score(made), {name: {"loss": 1.0, "metric": metric} for name, metric in metrics.items()}

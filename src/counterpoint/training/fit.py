@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,8 @@ def fit(
             the end is that of an uninterrupted training. Give it a module as it was before training.
 
     Raises:
-        ValueError: for rows that are missing, none or of another form; for several processes that were not started.
+        ValueError: for rows that are missing, none or of another form, or without labels; for several processes that
+            were not started.
 
     Example:
         >>> import tempfile, torch
@@ -101,6 +102,7 @@ def fit(
 
     folder = Path(folder)
     loaders = _loaders(splits, settings)
+    _check_labels(module, splits)
     module.shares_batches = settings.ranks > 1
     history = History(settings.record_every, on_epoch)
     best = ModelCheckpoint(
@@ -162,6 +164,27 @@ def _loaders(splits: Mapping[str, Split | Any], settings: FitSettings) -> dict[s
         ),
         **{name: loader(splits[name], names[name], size) for name in ("validation", "test")},
     }
+
+
+def _check_labels(module: MultiTaskModule, splits: Mapping[str, Split | Any]) -> None:
+    """A loss passes over -100 in silence, a metric counts it as wrong; without any label no epoch is the best."""
+    for name, rows in splits.items():
+        if not isinstance(rows, Split):
+            continue
+        labels = 0
+        for task in (module.tasks[own] for own in rows.targets if own in module.tasks):
+            known = replace(task, partial=True).labelled(rows.targets[task.name])
+            count = len(rows) if known is None else int(known.sum())
+            if count < len(rows) and not task.partial and task.likelihood is not None:
+                raise ValueError(
+                    f"task {task.name!r} lacks labels (NaN or -100) in {len(rows) - count} of {len(rows)} {name} rows, "
+                    "expected all, or a task with partial=True"
+                )
+            labels += count
+        if not labels:
+            raise ValueError(
+                f"no task has a label in the {name} rows, expected some: label rows, or split in another way"
+            )
 
 
 def _about(module: MultiTaskModule, loaders: Mapping[str, Batches | Loaded], settings: FitSettings) -> dict[str, Any]:
