@@ -344,7 +344,7 @@ def test_bad_options_are_named_before_anything_is_trained(tmp_path, options, mes
 def test_something_else_where_the_bundle_goes_is_said_before_anything_is_trained(tmp_path):
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match="holds 'notes.txt' and no bundle"):
+    with pytest.raises(ValueError, match=r"holds 'notes\.txt' and no bundle"):
         Study(table(60), TARGETS, out=tmp_path).subject()
 
 
