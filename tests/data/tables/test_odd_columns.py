@@ -87,6 +87,18 @@ def test_a_column_that_is_dropped_may_hold_anything(tmp_path):
             assert prepared.with_seed(1).schema.rows == prepared.schema.rows
 
 
+@pytest.mark.parametrize("form", ["{},5", "{}%", "$ {}.5", "{},500.25"])
+def test_text_that_looks_like_numbers_is_said(form, tmp_path):
+    frame = table(c=[form.format(row % 5) for row in range(ROWS)], code=[f"1.2.{row % 5}" for row in range(ROWS)])
+    notes = prepare(frame, OPTIONS, tmp_path / "prepared").schema.notes
+    (note,) = [note for note in notes if "Column" in note]
+    assert note.startswith(f"Column 'c' holds text such as '{form.format(0)}', which is taken for categories")
+    frame["y"] = [form.format(row % 30) for row in range(ROWS)]
+    with pytest.raises(TableError, match=r"target 'y' holds text such as .* expected numbers with a point"):
+        prepare(frame, OPTIONS, tmp_path / "other")
+    prepare(frame, TableOptions(("y",), ("y:multiclass",)), tmp_path / "other")
+
+
 def test_columns_no_input_can_be_made_of_are_named_when_predicting():
     preprocessing = Preprocessing.fit(table(), {"x": "numeric"})
     with pytest.raises(TableError, match=r"^new\.parquet: column 'x' holds values of type list<"):

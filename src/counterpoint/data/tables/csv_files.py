@@ -219,7 +219,8 @@ def _explained(path: Path, header: str, error: Exception) -> TableError:
                     )
                 line = reader.line_num + 1
         except csv.Error as reason:
-            return TableError(f"{path}: line {line} cannot be read ({reason}), expected comma-separated values")
+            todo = "is a quote never closed?" if "larger" in str(reason) else "correct it"
+            return TableError(f"{path}: line {line} cannot be read ({reason}), expected comma-separated values: {todo}")
     return TableError(f"{path} cannot be read as CSV: {str(error).splitlines()[0]}")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from counterpoint.data.tables.columns import as_text
 from counterpoint.data.tables.errors import TableError
 from counterpoint.data.tables.target import Label, Target, TargetKind, Transform
-from counterpoint.data.tables.values import as_numbers, spells_fractions
+from counterpoint.data.tables.values import as_numbers, first_text_row, looks_like_numbers, spells_fractions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,6 +75,8 @@ def target_of(
         kind, transform, reason = *override, "as given"
     else:
         (kind, reason), transform = _kind(present, distinct, number=number), "none"
+        if text and distinct > _FEW and looks_like_numbers(counts.field("values")):
+            _refuse_mistaken(name, counts.field("values"), source)
     partial = bool(array.null_count)
     if kind in {"binary", "multiclass"}:
         values, rows = counts.field("values"), counts.field("counts").to_numpy()
@@ -83,6 +85,15 @@ def target_of(
     target = Target(name, kind, transform, partial=partial)
     target.encode(array, source=source)  # refuses text, negative counts, logarithms of what has none
     return target, reason
+
+
+def _refuse_mistaken(name: str, distinct: pa.Array, source: str) -> None:
+    row = first_text_row(distinct)
+    if row is not None:
+        raise TableError(
+            f"{source}: target {name!r} holds text such as {distinct[row].as_py()!r}, expected numbers with a point "
+            f"and without other signs: correct it, or say --task {name}:multiclass if these are names"
+        )
 
 
 def with_statistics(

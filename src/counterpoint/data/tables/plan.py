@@ -66,7 +66,7 @@ def plan_table(source: TableSource, options: TableOptions) -> TablePlan:
         targets[name] = target
     labels = Labels(source.label, targets, _compared(source, targets, held))
     split, description = split_rows(labels, options, held)
-    notes = refuse_unlearnable(labels, split)
+    notes = (*refuse_unlearnable(labels, split), *_mistaken(surveys))
     finished = {
         name: with_statistics(target, held[name], split == 0, source=source.label) for name, target in targets.items()
     }
@@ -82,6 +82,15 @@ def plan_table(source: TableSource, options: TableOptions) -> TablePlan:
         description=description,
         notes=notes,
     )
+
+
+def _mistaken(facts: list[ColumnFacts]) -> list[str]:
+    return [
+        f"Column {column.name!r} holds text such as {column.mistaken!r}, which is taken for categories: if numbers are "
+        "meant, write them with a point and without other signs."
+        for column in facts
+        if column.mistaken is not None
+    ]
 
 
 def _compared(

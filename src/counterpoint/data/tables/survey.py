@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from counterpoint.data.tables.values import as_numbers, iso_times, spells_fractions
+from counterpoint.data.tables.values import (
+    as_numbers,
+    first_text_row,
+    iso_times,
+    looks_like_numbers,
+    spells_fractions,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +36,7 @@ class ColumnFacts:
         distinct: How many different values there are; ``None`` for numbers, where only one or more is known.
         useless: Why it cannot help to predict anything ("is constant: 'x'"), ``None`` if it may.
         id: Why it is taken for the name of a row, ``None`` if it is not.
+        mistaken: Text that looks like a number and is none ("1,5"), if all of it does, else ``None``.
     """
 
     name: str
@@ -39,6 +46,7 @@ class ColumnFacts:
     distinct: int | None
     useless: str | None
     id: str | None
+    mistaken: str | None = None
 
 
 class Survey:
@@ -60,7 +68,8 @@ class Survey:
         self.name, self.source = name, source
         self._rows = self._missing = 0
         self._text = self._times = self._booleans = False
-        self._iso = self._numbers = True
+        self._iso = self._numbers = self._meant = True
+        self._odd: str | None = None
         self._fractions = False
         self._least: object = None
         self._most: object = None
@@ -114,7 +123,8 @@ class Survey:
         elif self._least == self._most and not self._missing:
             only = np.datetime64(self._least, "us").astype("M8[s]") if self._times else self._least  # type: ignore[call-overload]
             useless = f"is constant: {_short(only)}"
-        return ColumnFacts(self.name, kind, self._rows, self._missing, distinct, useless, self._id(kind))
+        mistaken = self._odd if kind == "category" and self._meant else None
+        return ColumnFacts(self.name, kind, self._rows, self._missing, distinct, useless, self._id(kind), mistaken)
 
     def _add_text(self, array: pa.ChunkedArray) -> None:
         import pandas as pd  # noqa: PLC0415
@@ -126,6 +136,9 @@ class Survey:
         if self._numbers and len(distinct):
             fractions = spells_fractions(distinct)
             self._numbers, self._fractions = fractions is not None, self._fractions or bool(fractions)
+        self._meant = self._meant and looks_like_numbers(distinct)
+        if self._meant and self._odd is None and (row := first_text_row(distinct)) is not None:
+            self._odd = distinct[row].as_py()
         hashes = pd.util.hash_array(distinct.to_numpy(zero_copy_only=False).astype(object), categorize=False)
         self._hashes = np.union1d(self._hashes, hashes)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # How text spells a number.
 NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+_MEANT = r"^\s*[-+]?[$€£]?\s*(\d+([.,]\d+)?|\d{1,3}([,.' ]\d{3})+([.,]\d+)?)\s*[%€$£]?\s*$"
 _TIME_OF_DAY = r"^\d\d:\d\d(:\d\d)?$"
 # Squares of larger ones are no floating-point numbers, and a deviation is made of squares.
 _LARGEST = 1e100
@@ -80,6 +81,19 @@ def first_text_row(array: pa.ChunkedArray) -> int | None:
     spelled = pc.fill_null(pc.match_substring_regex(array, NUMBER), True)
     row = pc.index(spelled, False).as_py()
     return None if row < 0 else int(row)
+
+
+def looks_like_numbers(distinct: pa.Array | pa.ChunkedArray) -> bool:
+    """Whether all text is what people may mean by a number: 1,5 and 12,000 and 7% and $3.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> [looks_like_numbers(pa.array(text)) for text in (["1,5", "2"], ["1.2.3"], ["1/2"])]
+        [True, False, False]
+    """
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    return all(pc.all(pc.match_substring_regex(some, _MEANT)).as_py() for some in (distinct[:8], distinct))
 
 
 def spells_fractions(distinct: pa.Array | pa.ChunkedArray) -> bool | None:
