@@ -62,6 +62,13 @@ def test_several_targets_are_stratified_together(seed):
             assert found[0] > 0
 
 
+@pytest.mark.parametrize("size", [2, 3, 4, 5])
+def test_many_small_classes_are_not_all_rounded_into_the_same_split(size):
+    """Of three rows each split wants 2.1, 0.45 and 0.45: rounded class by class, no row of any would test."""
+    split = split_stratified([np.repeat(np.arange(100), size)], shares(0.15, 0.15), seed=0)
+    np.testing.assert_allclose(np.bincount(split, minlength=3) / len(split), [0.7, 0.15, 0.15], atol=1 / size / 100)
+
+
 def test_the_rarest_rows_train():
     classes = np.array([0] * 50 + [1])
     for seed in range(20):
@@ -74,6 +81,12 @@ def test_groups_stay_together_and_every_split_has_some(sizes, seed):
     split = split_by_group(groups, SHARE, seed, column="g")
     assert set(split) == {0, 1, 2}
     assert all(len(set(split[groups == group])) == 1 for group in range(len(sizes)))
+
+
+def test_a_group_of_nearly_all_rows_trains_whatever_the_order():
+    groups = np.r_[np.zeros(96, dtype=int), 1, 1, 2, 2]
+    for seed in range(10):
+        assert np.bincount(split_by_group(groups, shares(0.15, 0.15), seed, column="site")).tolist() == [96, 2, 2]
 
 
 def test_shares_of_many_groups_are_kept():

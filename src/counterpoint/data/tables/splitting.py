@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 # Fewer rows than this make no three splits that say anything.
 FEWEST_ROWS = 10
+# Orders of groups that are tried at most, and by what share of the rows a split may be off without trying another.
+_ORDERS, _NEAR_ENOUGH = 20, 0.05
 
 
 def shares(validation: float, test: float) -> np.ndarray:
@@ -61,10 +63,15 @@ def split_stratified(labels: Sequence[np.ndarray], share: np.ndarray, seed: int)
         order = shuffled[np.argsort(target[shuffled], kind="stable")]
         edges = np.flatnonzero(np.diff(target[order])) + 1
         classes += [members for members in np.split(order, edges) if target[members[0]] >= 0]
+    # Rows that splits lack by rounding so far: else many small classes would all be rounded into the same split.
+    owed = np.zeros(3)
     for members in sorted(classes, key=len):
         free = members[split[members] < 0]
         placed = np.bincount(split[members[split[members] >= 0]], minlength=3)
-        split[free] = np.repeat(np.arange(3, dtype=np.int8), _quotas(share * len(members) - placed, len(free)))
+        wanted = share * len(members) - placed
+        quotas = np.array([len(free), 0, 0]) if len(members) == 1 else _quotas(wanted, len(free), owed)
+        owed += _exact(wanted, len(free)) - quotas
+        split[free] = np.repeat(np.arange(3, dtype=np.int8), quotas)
     free = shuffled[split[shuffled] < 0]
     placed = np.bincount(split[split >= 0], minlength=3)
     split[free] = np.repeat(np.arange(3, dtype=np.int8), _quotas(share * rows - placed, len(free)))
@@ -73,6 +80,8 @@ def split_stratified(labels: Sequence[np.ndarray], share: np.ndarray, seed: int)
 
 def split_by_group(groups: np.ndarray, share: np.ndarray, seed: int, *, column: str) -> np.ndarray:
     """Splits rows so that those of a group stay together: groups in random order go where most rows are lacking.
+
+    Few groups of very different sizes may come in an unlucky order; then the best of some orders is taken.
 
     Args:
         groups: The number of the group of each row, [N], from 0.
@@ -93,17 +102,30 @@ def split_by_group(groups: np.ndarray, share: np.ndarray, seed: int, *, column: 
         raise TableError(
             f"column {column!r} has {len(sizes)} groups, expected at least 3, one a split: group by another column"
         )
-    lacking, used = share * len(groups), np.zeros(3, dtype=bool)
+    rng, wanted, least = np.random.default_rng(seed), share * len(groups), np.inf
+    for _ in range(_ORDERS):
+        placed, lacking = _placed(sizes, wanted, rng.permutation(len(sizes)))
+        amiss = float(np.abs(lacking).max()) / len(groups)
+        if amiss < least:
+            of_group, least = placed, amiss
+        if amiss <= _NEAR_ENOUGH:
+            break
+    found: np.ndarray = of_group[groups]
+    return found
+
+
+def _placed(sizes: np.ndarray, wanted: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The split of each group, and how many rows each split lacks (below 0: has too many)."""
+    lacking, used = wanted.copy(), np.zeros(3, dtype=bool)
     of_group = np.empty(len(sizes), dtype=np.int8)
-    for done, group in enumerate(np.random.default_rng(seed).permutation(len(sizes))):
+    for done, group in enumerate(order):
         # The last groups go to splits that would be left without any.
         open_ = ~used if len(sizes) - done <= (~used).sum() else np.ones(3, dtype=bool)
         chosen = int(np.where(open_, lacking, -np.inf).argmax())
         of_group[group] = chosen
         used[chosen] = True
         lacking[chosen] -= sizes[group]
-    found: np.ndarray = of_group[groups]
-    return found
+    return of_group, lacking
 
 
 def split_by_time(times: np.ndarray, share: np.ndarray, *, column: str) -> np.ndarray:
@@ -133,16 +155,26 @@ def split_by_time(times: np.ndarray, share: np.ndarray, *, column: str) -> np.nd
     return split
 
 
-def _quotas(wanted: np.ndarray, rows: int) -> np.ndarray:
-    """Whole numbers as near to what is wanted as can be, which sum to ``rows``; ties go to the first."""
-    wanted = np.maximum(wanted, 0.0)
-    total = wanted.sum()
-    exact = wanted * (rows / total) if total > 0 else np.array([float(rows), 0.0, 0.0])
+def _quotas(wanted: np.ndarray, rows: int, owed: np.ndarray | None = None) -> np.ndarray:
+    """Whole numbers as near to what is wanted as can be, which sum to ``rows``; ties go to the first.
+
+    With ``owed``, what is rounded up is also decided by what was rounded before.
+    """
+    exact = _exact(wanted, rows)
     whole = np.floor(exact + 1e-9).astype(np.int64)
+    rest = exact - whole
     # Rounded, so that of equal remainders the first wins on every machine.
-    order = np.argsort(-np.round(exact - whole, 9), kind="stable")
+    claims = np.round(rest if owed is None else np.where(rest > 1e-9, rest + owed, -np.inf), 9)
+    order = np.argsort(-claims, kind="stable")
     whole[order[: rows - whole.sum()]] += 1
     return whole
+
+
+def _exact(wanted: np.ndarray, rows: int) -> np.ndarray:
+    """What is wanted (nothing below 0), in proportion, so that it sums to ``rows``."""
+    wanted = np.maximum(wanted, 0.0)
+    total = wanted.sum()
+    return wanted * (rows / total) if total > 0 else np.array([float(rows), 0.0, 0.0])
 
 
 def ensure_training_classes(split: np.ndarray, labels: Mapping[str, np.ndarray]) -> np.ndarray:
