@@ -42,6 +42,18 @@ class Module(lightning.LightningDataModule):
         return self._loader(2)
 
 
+class NoSums(Rows):
+    def __getitem__(self, place):
+        x, own = super().__getitem__(place)
+        return x, own | {"sum": float("nan")}
+
+
+class AllUp(Rows):
+    def __getitem__(self, place):
+        x, own = super().__getitem__(place)
+        return x, own | {"up": 1}
+
+
 def study(tmp_path, **options):
     return Study(**{"data": Rows(), "encoder": Tower, "out": tmp_path, **FAST, **options})
 
@@ -203,6 +215,11 @@ NINE_IN = {"class_path": "torch.nn.Linear", "init_args": {"in_features": 9, "out
     [
         ({"data": [1, 2, 3, 4, 5, 6, 7]}, "item 0 is int, expected"),
         ({"data": {"train": Rows()}}, "data have no 'validation'"),
+        (
+            {"data": {"train": Rows(), "validation": AllUp(), "test": Rows()}},
+            "'up' has one class in the validation rows",
+        ),
+        ({"data": {"train": Rows(), "validation": Rows(), "test": NoSums()}}, "'sum' has no label in the test rows"),
         ({"data": object()}, "data are object, expected a table's path"),
         ({"data": {"class_path": "nowhere.Data"}}, "cannot import 'nowhere.Data'"),
         ({"encoder": 3}, "encoder is 3, expected a torch.nn.Module"),

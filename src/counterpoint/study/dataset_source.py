@@ -167,6 +167,7 @@ def dataset_subject(study: Study, folder: Path) -> DatasetSubject:
         raise ValueError("data other than a table need an encoder, expected encoder= with a module or its class_path")
     splits = collect(_three_parts(study))
     tasks, targets, splits = _tasks(study.tasks, splits)
+    _check_labels(tasks, targets, splits)
     data = stored(splits, folder)
     encoder = made(study.encoder, "encoder")
     heads = _heads(study.heads, tasks, targets, encoder, splits["train"])
@@ -292,6 +293,22 @@ def _tasks(
         for part, split in splits.items()
     }
     return tasks, tuple(targets), made_splits
+
+
+def _check_labels(tasks: Mapping[str, Task], targets: Sequence[Target], splits: Mapping[str, Split]) -> None:
+    """Every run would end in an error, after its training."""
+    binary = {target.name for target in targets if target.kind == "binary"}
+    for name, task in tasks.items():
+        for part in PARTS:
+            values = splits[part].targets[name]
+            mask = task.labelled(values)
+            known = values if mask is None else values[mask]
+            if not len(known) or (name in binary and len(torch.unique(known)) == 1):
+                found, expected = ("one class", "both") if len(known) else ("no label", "some")
+                raise ValueError(
+                    f"task {name!r} has {found} in the {part} rows, expected {expected}: label more rows, or "
+                    "split them in another way"
+                )
 
 
 def _inferred(name: str, said: str | None, splits: Mapping[str, Split]) -> tuple[Target, dict[str, Tensor]]:
