@@ -267,6 +267,8 @@ def test_what_does_not_fit_the_table_is_refused(mixed_table, tmp_path, options, 
         ({"y": [1.5] * 25 + [2.5, 3.5, 4.5, 5.5, 6.5]}, {"time_by": "day"}, "has one value in the training rows"),
         ({"y": [1.0, 2.5, 3.0] * 7 + [None] * 9, "z": [0, 1] * 15}, {"targets": ("y", "z"), "time_by": "day"},
          "target 'y' has no label in the validation rows (21 labels in all)"),
+        ({"y": [0, 0, 0, 0, 1, 2] * 3 + [0] * 12}, {"tasks": ("y:count",), "time_by": "day"},
+         "target 'y' is zero in all validation rows (6 rows above zero in all)"),
     ],
 )  # fmt: skip
 def test_tables_from_which_nothing_can_be_learned_are_refused(tmp_path, change, options, said):

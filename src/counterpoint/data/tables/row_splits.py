@@ -138,8 +138,8 @@ def refuse_unlearnable(labels: Labels, split: np.ndarray) -> tuple[str, ...]:
     """Refuses splits from which a target cannot be learned or judged; returns what is only worth a note.
 
     Raises:
-        TableError: for a split without labels of a target or, where there are two, with one class of it, and training
-            rows with one value.
+        TableError: for a split without labels of a target, with one class of two or a count that is always zero, and
+            training rows with one value.
     """
     notes = []
     for name, target in labels.targets.items():
@@ -162,6 +162,12 @@ def refuse_unlearnable(labels: Labels, split: np.ndarray) -> tuple[str, ...]:
                 raise TableError(
                     f"{labels.source}: target {name!r} has one class in the {which} rows, expected both to be told "
                     "apart there: split the rows in another way, or label more of them"
+                )
+            if target.kind == "count" and not (numbers[present & (split == place)] > 0).any():
+                # The deviance of predicting nothing is next to nothing: changes relative to it would decide for all.
+                raise TableError(
+                    f"{labels.source}: target {name!r} is zero in all {which} rows ({int((numbers > 0).sum())} rows "
+                    "above zero in all), expected some above zero in each split: leave it out, or label more rows"
                 )
         if len(distinct) < len(target.classes):
             absent = [str(target.classes[code]) for code in range(len(target.classes)) if code not in distinct]
