@@ -303,7 +303,7 @@ def _check_labels(tasks: Mapping[str, Task], targets: Sequence[Target], splits: 
             values = splits[part].targets[name]
             mask = task.labelled(values)
             known = values if mask is None else values[mask]
-            if not len(known) or (name in binary and len(torch.unique(known)) == 1):  # type: ignore[no-untyped-call]
+            if not len(known) or (name in binary and bool((known == known[0]).all())):
                 found, expected = ("one class", "both") if len(known) else ("no label", "some")
                 raise ValueError(
                     f"task {name!r} has {found} in the {part} rows, expected {expected}: label more rows, or "
