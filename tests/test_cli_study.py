@@ -1,12 +1,12 @@
 """``counterpoint study`` as a person types it: what bad input gets, and a whole study with its bundle."""
 
-import errno
 import gzip
 import json
 import resource
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -127,20 +127,22 @@ def test_an_out_folder_that_cannot_be_written(tmp_path, capsys):
     assert "cannot write to out folder" in capsys.readouterr().err
 
 
-@pytest.fixture
-def no_room(monkeypatch):
-    """The system refuses files of more than 2 KiB, as a full disk would any."""
-    monkeypatch.setattr(errno, "EFBIG", errno.EFBIG)
+@contextmanager
+def no_room():
+    """The system refuses files of more than 2 KiB, as a full disk would any. What pytest writes meanwhile, too."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_no_room_for_the_prepared_table(tmp_path, capsys, request):
+def test_no_room_for_the_prepared_table(tmp_path, capsys):
     path = csv(table(300), tmp_path)
-    request.getfixturevalue("no_room")
-    assert run("study", path, TWO, f"--out={tmp_path / 'out'}", *FAST) == 2
+    with no_room():
+        code = run("study", path, TWO, f"--out={tmp_path / 'out'}", *FAST)
+    assert code == 2
     said = capsys.readouterr().err.strip()
     assert "\n" not in said
     assert "File too large" in said
@@ -195,16 +197,17 @@ def test_a_study_ends_with_report_and_bundle(studied, capsys):
     assert run("report", folder / "out") == 0
 
 
-def test_no_room_on_the_way_loses_no_finished_run(studied, tmp_path, capsys, request):
+def test_no_room_on_the_way_loses_no_finished_run(studied, tmp_path, capsys):
     _, folder = studied
     out = shutil.copytree(folder / "out", tmp_path / "out")
     before = {path.parent.name for path in out.glob("runs/*/result.json")}
     first = min(before)
     shutil.rmtree(out / "runs" / first)
     study_json = (out / "study.json").read_bytes()
-    request.getfixturevalue("no_room")
     targets = ["--targets=size,bought,visits", "--task=visits:count", "--networks=2"]
-    assert run("study", folder / "table.csv", *targets, f"--out={out}", *FAST, "--minutes=5") == 2
+    with no_room():
+        code = run("study", folder / "table.csv", *targets, f"--out={out}", *FAST, "--minutes=5")
+    assert code == 2
     assert "File too large" in capsys.readouterr().err
     assert (out / "study.json").read_bytes() == study_json
     assert {path.parent.name for path in out.glob("runs/*/result.json")} == before - {first}
