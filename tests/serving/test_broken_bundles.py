@@ -233,6 +233,7 @@ def edited(path, value):
         (["preprocessing", "features", 4, "parts"], ["list_functions"], "column 'day' is a 'datetime' of"),
         (["preprocessing", "features", 1, "categories"], [1, 2, 3], "preprocessing is not as write_bundle writes it"),
         (["preprocessing", "features", 1, "categories"], [], "preprocessing .* column 'size' has no categories"),
+        (["preprocessing", "features", 1, "categories"], ["S", "\ud800"], "preprocessing .* surrogates not allowed"),
         (["about"], [1], "'about' is list"),
     ],
 )

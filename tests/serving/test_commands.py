@@ -1,6 +1,7 @@
 """counterpoint predict and counterpoint export, as a person types them."""
 
 import gzip
+import re
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,16 @@ def test_without_a_file_to_write_the_first_rows_are_shown(written, csv, capsys):
     assert "…" not in printed.out
     assert "The first 10 rows; for all of them: --out predictions.parquet" in printed.out
     assert not printed.err
+
+
+def test_prices_are_shown_as_people_write_them(written, csv, tmp_path, capsys):
+    def dearer(document):
+        document["tasks"][0]["mean"] = 11.0
+
+    assert run("predict", written.edit(tmp_path / "bundle", dearer), csv, "--tasks=price") == 0
+    printed = capsys.readouterr().out
+    assert re.search(r" \d\d,\d{3}\b", printed)
+    assert "e+" not in printed
 
 
 def test_unknown_categories_are_counted_where_they_do_not_mix_with_predictions(written, new_rows, tmp_path, capsys):

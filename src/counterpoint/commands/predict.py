@@ -63,9 +63,14 @@ def _table(predictions: pd.DataFrame) -> Table:
     for name in predictions:
         table.add_column(escape(str(name)), justify="right", overflow="fold")
     for number, values in enumerate(predictions.itertuples(index=False), start=1):
-        shown = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in values)
-        table.add_row(str(number), *map(escape, shown))
+        table.add_row(str(number), *(escape(_shown(value)) for value in values))
     return table
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.3e}"
 
 
 def _say_unknown(unknown: dict[str, int], rows: int) -> None:

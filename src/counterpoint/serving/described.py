@@ -113,9 +113,11 @@ def text_of(value: object) -> str:
 
     Raises:
         TypeError: if it is something else.
+        ValueError: if it is no text that can be written anywhere.
     """
     if not isinstance(value, str):
         raise TypeError(f"{value!r:.40} stands where text is expected")
+    value.encode()  # JSON can spell half a character, which no file of text can hold
     return value
 
 

@@ -44,6 +44,16 @@ def test_a_csv_file_is_the_same_in_training_and_in_predicting(values, tmp_path):
     assert len(np.unique(inputs[:, 0])) > 1
 
 
+def test_times_of_day_are_seconds_wherever_they_come_from():
+    times = pd.Series([dt.time(1, 2, 3, 500_000), dt.time(23, 59), None, dt.time(0, 0)])
+    text = times.map(str, na_action="ignore")
+    fitted = Preprocessing.fit(pd.DataFrame({"t": times}), {"t": "numeric"})
+    assert fitted.medians == (3723.5,)
+    np.testing.assert_array_equal(*(fitted.transform(pd.DataFrame({"t": values})) for values in (times, text)))
+    with pytest.raises(TableError, match=r"column 't' holds '01:02:03.500000' in data row 1, expected a number"):
+        fitted.transform(pd.DataFrame({"t": text.replace("00:00:00", "midnight")}))
+
+
 def test_what_does_not_vary_in_training_rows_is_not_used(tmp_path):
     """Else its values in other rows, in whatever unit, would meet weights that were never trained."""
     later = np.arange(ROWS) >= 50

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # How text spells a number.
 NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 _MEANT = r"^\s*[-+]?[$€£]?\s*(\d+([.,]\d+)?|\d{1,3}([,.' ]\d{3})+([.,]\d+)?)\s*[%€$£]?\s*$"
-_TIME_OF_DAY = r"^\d\d:\d\d(:\d\d)?$"
+_TIME_OF_DAY = r"^\d\d:\d\d(:\d\d(\.\d{1,6})?)?$"
 # Squares of larger ones are no floating-point numbers, and a deviation is made of squares.
 _LARGEST = 1e100
 _SECONDS_A_DAY = 86_400.0
@@ -67,8 +67,8 @@ def _as_arrow_reads(array: pa.ChunkedArray) -> pa.ChunkedArray | None:
 
     try:
         if pc.all(pc.match_substring_regex(array, _TIME_OF_DAY)).as_py():
-            text = array.cast(pa.string())
-            return pc.binary_join_element_wise("1970-01-01", text, " ").cast(pa.timestamp("s")).cast(pa.int64())
+            times = pc.binary_join_element_wise("1970-01-01", array.cast(pa.string()), " ").cast(pa.timestamp("us"))
+            return pc.divide(times.cast(pa.int64()).cast(pa.float64()), 1e6)
         return array.cast(pa.int64())
     except pa.ArrowInvalid:
         return None
