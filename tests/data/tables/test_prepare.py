@@ -168,6 +168,16 @@ def test_what_a_killed_process_left_is_cleared_away(mixed_table, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-9])])
+def test_a_damaged_folder_is_prepared_again(mixed_table, tmp_path, damage):
+    """Which is what the message of a lost array says to do."""
+    first = prepare(mixed_table, OPTIONS, tmp_path / "t")
+    inputs = first.splits()["test"].inputs
+    damage(tmp_path / "t" / "inputs-test.npy")
+    assert prepare(mixed_table, OPTIONS, tmp_path / "t").splits()["test"].inputs.equal(inputs)
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
+
+
 def test_whoever_comes_second_uses_what_the_first_made(mixed_table, tmp_path, monkeypatch):
     write, inside = preparation._write, []
 

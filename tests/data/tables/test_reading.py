@@ -159,6 +159,15 @@ def test_a_few_numbers_among_text_are_categories(write):
     assert sorted(set(frame["children"])) == ["1", "2", "3+"]
 
 
+def test_a_column_that_a_file_has_not_is_said(mixed_table, tmp_path):
+    mixed_table.to_csv(tmp_path / "t.csv", index=False)
+    mixed_table.to_parquet(tmp_path / "t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        for read in (read_table, lambda *options: next(read_batches(*options))):
+            with pytest.raises(TableError, match=rf"{name} has no column 'citi': nearest is 'city'"):
+                read(tmp_path / name, ["citi"])
+
+
 def test_content_decides_the_hash(mixed_table, tmp_path):
     same = content_hash(mixed_table.copy())
     assert content_hash(mixed_table) == same

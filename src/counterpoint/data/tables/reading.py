@@ -122,6 +122,7 @@ def read_table(table: Path | str | pd.DataFrame, columns: Sequence[str] | None =
     if not isinstance(table, str | Path):
         return table if columns is None else table[list(columns)]
     path = _checked(Path(table))
+    _refuse_unknown(path, columns)
     if _is_parquet(path):
         import pyarrow as pa  # noqa: PLC0415
         import pyarrow.parquet as pq  # noqa: PLC0415
@@ -147,6 +148,7 @@ def read_batches(path: Path | str, columns: Sequence[str] | None = None) -> Iter
         TableError: for what is no table.
     """
     path = _checked(Path(path))
+    _refuse_unknown(path, columns)
     if not _is_parquet(path):
         for piece in csv_batches(path, columns):
             yield piece.to_pandas()
@@ -194,6 +196,15 @@ def content_hash(table: Path | str | pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
+def _refuse_unknown(path: Path, columns: Sequence[str] | None) -> None:
+    if columns is None:
+        return
+    names = _parquet_facts(path)[0].names if _is_parquet(path) else csv_names(path)
+    for name in columns:
+        if name not in names:
+            raise TableError(f"{path} has no column {name!r}: {nearest(name, names)}")
+
+
 def _checked(path: Path) -> Path:
     if path.is_dir():
         raise TableError(f"{path} is a folder, expected a file: a .csv, .csv.gz or .parquet table")
@@ -211,7 +222,8 @@ def _is_parquet(path: Path) -> bool:
     return path.suffix.lower() in {".parquet", ".pq"}
 
 
-def _open_parquet(path: Path) -> TableSource:
+def _parquet_facts(path: Path) -> tuple[pa.Schema, int]:
+    """A Parquet file's schema and how many rows it has."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -219,9 +231,13 @@ def _open_parquet(path: Path) -> TableSource:
         raise TableError(f"{path} is empty, expected a Parquet file")
     try:
         with pq.ParquetFile(path) as file:
-            schema, rows = file.schema_arrow, file.metadata.num_rows
+            return file.schema_arrow, file.metadata.num_rows
     except (pa.ArrowInvalid, OSError) as error:
         raise _unreadable(path, error) from None
+
+
+def _open_parquet(path: Path) -> TableSource:
+    schema, rows = _parquet_facts(path)
     names = _distinct(str(path), schema.names)
     _refuse_no_rows(str(path), rows)
     row_labels = {name: "holds the row labels of a DataFrame" for name in names if _ROW_LABELS.fullmatch(name)}

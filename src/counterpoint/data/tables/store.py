@@ -146,13 +146,24 @@ def _load(path: Path) -> np.ndarray:
 
 
 def stored(folder: Path, digest: str) -> PreparedTable | None:
-    """What lies in a folder, if it is what the digest says.
+    """What lies in a folder, if it is what the digest says and all of it is there.
 
     Raises:
         TableError: if the folder holds something that is no prepared table.
     """
-    found = _digest_in(folder)
-    return PreparedTable(folder, digest) if found == digest else None
+    return PreparedTable(folder, digest) if _digest_in(folder) == digest and _complete(folder, digest) else None
+
+
+def _complete(folder: Path, digest: str) -> bool:
+    targets = range(len(_schema(folder, digest).targets))
+    names = [name for split in SPLITS for name in (f"rows-{split}", f"inputs-{split}")]
+    names += [f"target-{place}-{split}" for split in SPLITS for place in targets]
+    try:
+        for name in names:
+            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)  # refuses an array cut short
+    except (OSError, ValueError):
+        return False
+    return (folder / _ORIGIN).exists()
 
 
 def _digest_in(folder: Path) -> str | None:
@@ -180,7 +191,7 @@ def building(folder: Path, digest: str) -> Iterator[Path]:
     temporary.chmod(0o755)
     try:
         yield temporary
-        while _digest_in(folder) != digest:
+        while stored(folder, digest) is None:
             try:
                 temporary.rename(folder)
                 break
