@@ -1,6 +1,7 @@
 """Training on Lightning: one module for any MultiTaskModel, a history of what happened, affinity and trajectories."""
 
 from counterpoint.training.affinity import AffinityCallback
+from counterpoint.training.cross_fit import CrossFit
 from counterpoint.training.fit import FitResult, fit
 from counterpoint.training.history import History
 from counterpoint.training.module import MultiTaskModule
@@ -11,6 +12,7 @@ from counterpoint.training.trajectory import TrajectoryCallback
 
 __all__ = [
     "AffinityCallback",
+    "CrossFit",
     "Curvature",
     "FitResult",
     "FitSettings",

@@ -82,11 +82,12 @@ class Score:
 
     Args:
         tasks: The tasks.
+        warn: Whether to warn.
     """
 
-    def __init__(self, tasks: Iterable[Task]) -> None:
+    def __init__(self, tasks: Iterable[Task], *, warn: bool = True) -> None:
         self._tasks = {task.name: task for task in tasks}
-        self._warned: set[str] = set()
+        self._warned: set[str] = set() if warn else set(self._tasks)
 
     def of(self, results: Mapping[str, Mapping[str, float]]) -> float:
         """The score, NaN where there is none."""

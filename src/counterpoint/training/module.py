@@ -209,9 +209,11 @@ class MultiTaskModule(lightning.LightningModule):
         """Starts counting."""
         self._start("test")
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
-        """Counts losses and metrics."""
-        self._counts["validation"][0].add(*self.outputs_and_losses(batch))
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, dict[str, Tensor]]:  # noqa: ARG002
+        """Counts losses and metrics; callbacks hear outputs and targets of the labelled rows."""
+        outputs, targets, losses = self.outputs_and_losses(batch)
+        self._counts["validation"][0].add(outputs, targets, losses)
+        return {"outputs": outputs, "targets": targets}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Counts losses and metrics."""

@@ -1,12 +1,11 @@
 """The explain study on a source of a few rows."""
 
-from dataclasses import dataclass, replace
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-import torch
 
-from counterpoint.data import Split
-from counterpoint.models import MLPEncoder
 from counterpoint.study.explain import study as study_module
 from counterpoint.study.explain.comparison import compare
 from counterpoint.study.explain.findings import findings
@@ -14,32 +13,11 @@ from counterpoint.study.explain.recording import curvature_steps
 from counterpoint.study.explain.results import ExplainResults
 from counterpoint.study.explain.study import ExplainStudy
 from counterpoint.study.results import ResultsError
-from counterpoint.study.source import Source
-from counterpoint.tasks import Task
 from counterpoint.training import Curvature, FitSettings
 
-TASKS = ("left", "right", "both")
-
-
-@dataclass(frozen=True)
-class Quadrants:
-    """Whether a point is right, above, or both."""
-
-    rows: int = 96
-
-    def splits(self):
-        x = torch.randn(3 * self.rows, 2, generator=torch.Generator().manual_seed(0))
-        right, above = x[:, 0] > 0, x[:, 1] > 0
-        targets = {"left": (~right).long(), "right": right.long(), "both": (right & above).long()}
-        parts = [slice(n * self.rows, (n + 1) * self.rows) for n in range(3)]
-        names = ("train", "validation", "test")
-        return {
-            name: Split(x[part], {task: y[part] for task, y in targets.items()})
-            for name, part in zip(names, parts, strict=True)
-        }
-
-    def with_seed(self, _):
-        return self
+# Workers import it by name, and "tests" is the name of somebody else's package, too.
+sys.path.insert(0, str(Path(__file__).parent))
+from quadrants import SOURCE, TASKS
 
 
 def series(results, method, task, seed, quantity):
@@ -47,27 +25,6 @@ def series(results, method, task, seed, quantity):
     run = {"method": method, "task": task, "seed": seed, "quantity": quantity}
     rows = results.points[(results.points[list(run)] == list(run.values())).all(axis=1)].sort_values("step")
     return rows["step"].to_numpy(), rows["value"].to_numpy()
-
-
-def encoder(_):
-    return MLPEncoder(2, (8, 4))
-
-
-def head(_):
-    return torch.nn.Linear(4, 1)
-
-
-SOURCE = Source(
-    name="quadrants",
-    description="Points of the plane.",
-    tasks=TASKS,
-    data=Quadrants(),
-    task=Task.binary,
-    encoder=encoder,
-    head=head,
-    fit=FitSettings(epochs=3, batch_size=16),
-    lr=0.02,
-)
 
 
 class Heard:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from counterpoint.training import FitSettings
 
 # Another number where the same content would give other numbers or files.
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)

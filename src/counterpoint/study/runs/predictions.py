@@ -26,31 +26,38 @@ _BATCH = 4096
 JUDGED = ("validation", "test")
 
 
-def predictions_of(module: MultiTaskModule, splits: Mapping[str, Split], source: Source) -> pd.DataFrame:
+def predictions_of(
+    module: MultiTaskModule, splits: Mapping[str, Split], source: Source, validation: Mapping[str, Tensor]
+) -> pd.DataFrame:
     """One row per split, row and task that has a label there, with the columns of ``PREDICTIONS``.
 
     ``row`` counts within the split. ``target`` and ``prediction`` are what the metric compares: a class index and the
     most probable one; 0 or 1 and a logit; a value and its prediction in the labels' units (after a transform, if there
     is one); a count and the expected one. ``loss`` is the row's share of the loss. For targets that are not one number
     a row there are none.
+
+    Args:
+        module: A trained network.
+        splits: The rows.
+        source: Where they come from.
+        validation: Outputs for labelled validation rows: of epochs that these rows did not choose.
     """
     parts = []
     for split in JUDGED:
-        outputs = predict_split(module, splits[split], _BATCH)
+        made = predict_split(module, splits[split], _BATCH) if split == "test" else None
         for name, task in module.tasks.items():
             targets = splits[split].targets[name]
             if targets.ndim == 1:
                 unit = source.units.get(name, Unit())
-                parts.append(_one(outputs[name], targets, task, unit).assign(split=split))
+                labelled = task.labelled(targets)
+                rows = torch.arange(len(targets)) if labelled is None else labelled.nonzero()[:, 0]
+                outputs = validation[name] if made is None else made[name][rows]
+                parts.append(_one(rows, outputs, targets[rows], task, unit=unit).assign(split=split))
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=PREDICTIONS)
     return table[PREDICTIONS].astype({"split": "category", "task": "category"})
 
 
-def _one(outputs: Tensor, targets: Tensor, task: Task, unit: Unit) -> pd.DataFrame:
-    labelled = task.labelled(targets)
-    rows = torch.arange(len(targets))
-    if labelled is not None:
-        rows, outputs, targets = rows[labelled], outputs[labelled], targets[labelled]
+def _one(rows: Tensor, outputs: Tensor, targets: Tensor, task: Task, *, unit: Unit) -> pd.DataFrame:
     if task.likelihood == "categorical":
         prediction, target = outputs.argmax(1).double(), targets.double()
     else:

@@ -15,16 +15,20 @@ from counterpoint.study.network_job import affinity_callback, one_thread
 from counterpoint.study.runs.predictions import predictions_of
 from counterpoint.study.runs.store import RunRecord
 from counterpoint.study.study_results import RUN_HISTORY
-from counterpoint.training import fit
+from counterpoint.training import CrossFit, fit
+from counterpoint.training.counting import Counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import pandas as pd
+    from torch import Tensor
 
+    from counterpoint.data import Split
     from counterpoint.study.runs.job import RunJob
     from counterpoint.training import MultiTaskModule
+    from counterpoint.training.counting import Results
 
 
 def train_run(job: RunJob, on_epoch: Callable[[float], None]) -> RunRecord:
@@ -51,13 +55,15 @@ def train_run(job: RunJob, on_epoch: Callable[[float], None]) -> RunRecord:
 def _train(job: RunJob, on_epoch: Callable[[float], None], *, writes: bool) -> RunRecord:
     splits = job.source.splits(job.tasks)
     settings = replace(job.fit, seed=job.seed, progress_bar=False, logs=False)
-    callbacks = [affinity_callback(job.tasks, job.meter)] if job.meter is not None and len(job.tasks) > 1 else []
+    meters = [affinity_callback(job.tasks, job.meter)] if job.meter is not None and len(job.tasks) > 1 else []
+    cross = CrossFit()
     with one_thread():
         module = job.source.build(job.tasks, job.weighting, job.seed, dict(job.scales))
         cost = cost_of(module.model, splits["train"].rows(slice(0, 1))[0])
         place = job.store.place(job.run)
-        result = fit(module, splits, settings, place / "training", on_epoch, callbacks=callbacks, resume=True)
-        predictions = predictions_of(module, splits, job.source)
+        result = fit(module, splits, settings, place / "training", on_epoch, callbacks=[*meters, cross], resume=True)
+        validated = _validated(module, splits["validation"], cross.outputs())
+        predictions = predictions_of(module, splits, job.source, cross.outputs())
     rows = [
         {
             "run": job.run,
@@ -66,8 +72,8 @@ def _train(job: RunJob, on_epoch: Callable[[float], None], *, writes: bool) -> R
             "metric": task.metric_name,
             "direction": task.direction,
             "unit": task.unit,
-            "validation_value": _finite(result.validation[name]["metric"], name, "validation"),
-            "validation_loss": result.validation[name]["loss"],
+            "validation_value": _finite(validated[name]["metric"], name, "validation"),
+            "validation_loss": validated[name]["loss"],
             "test_value": _finite(result.test[name]["metric"], name, "test"),
             "test_loss": result.test[name]["loss"],
             "seconds": result.seconds,
@@ -78,7 +84,7 @@ def _train(job: RunJob, on_epoch: Callable[[float], None], *, writes: bool) -> R
         }
         for name, task in module.tasks.items()
     ]
-    affinity = callbacks[0].meter.compute() if callbacks else None
+    affinity = meters[0].meter.compute() if meters else None
     record = RunRecord(job.run, rows, result.seconds, affinity)
     if not writes:
         return record
@@ -86,6 +92,18 @@ def _train(job: RunJob, on_epoch: Callable[[float], None], *, writes: bool) -> R
     tables: dict[str, pd.DataFrame] = {"history": history, "predictions": predictions}
     job.store.save(record, {**job.content, "title": job.title}, tables, lambda path: _write_weights(module, path))
     return record
+
+
+def _validated(module: MultiTaskModule, split: Split, outputs: Mapping[str, Tensor]) -> Results:
+    """Loss and metric on validation rows, each judged at the epoch that the other half of them chose."""
+    counts = Counts(module.tasks.values(), alone=True)
+    counts.start()
+    for name, task in module.tasks.items():
+        targets = split.targets[name]
+        labelled = task.labelled(targets)
+        own = targets if labelled is None else targets[labelled]
+        counts.add(outputs, {name: own}, {name: task.loss(outputs[name], own)})
+    return counts.results()
 
 
 def _finite(value: float, task: str, split: str) -> float:
