@@ -227,8 +227,9 @@ class Investigation:
         return time.perf_counter() - self._started + self._earlier / self.workers
 
     def _tuned(self, trials: Sequence[Method]) -> list[Method]:
-        """The best loss scales among those that have the most seeds."""
-        served, scores = self.tally.served(trials), self._scores(trials, self.tally.seeds)
+        """The best loss scales among those that have the most seeds, if they are better than the plain sum."""
+        plain = candidates.references(self.tally.tasks)[1]
+        served, scores = self.tally.served(trials), self._scores([*trials, plain], self.tally.seeds)
         seeds = {method.key: len(served.get(method.key, {})) for method in trials}
         self.trials = [
             {"scales": dict(method.scales), "seeds": seeds[method.key], "validation": scores.get(method.key)}
@@ -238,6 +239,13 @@ class Investigation:
         if not finalists:
             return []
         best = max(finalists, key=lambda method: scores[method.key])
+        if plain.key in scores:
+            # Scales of one are among those to choose from; then the plain sum is the tuned baseline.
+            seen = len(self.tally.served([plain])[plain.key])
+            ones = dict.fromkeys(self.tally.tasks, 1.0)
+            self.trials.append({"scales": ones, "seeds": seen, "validation": scores[plain.key]})
+            if scores[plain.key] >= scores[best.key]:
+                return []
         self.known.append(Method.tuned(dict(best.scales)))
         return self.known[-1:]
 
