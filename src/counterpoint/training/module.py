@@ -116,6 +116,13 @@ class MultiTaskModule(lightning.LightningModule):
         shared = self._shared_batch
         return rows if shared is None or shared[0] is not inputs else shared[1]
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Lightning writes the name of the hook that runs some 60 times a step; a module looks closely at each."""
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def __getstate__(self) -> dict[str, Any]:
         """Without the graph of a step: it can be neither copied nor saved."""
         return super().__getstate__() | {"attached_losses": {}}
