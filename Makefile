@@ -56,6 +56,8 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/grouping_methods.py --data digits --networks 3 --seeds 3 --compare cs,random,hoa,optimal --out $(RESULTS)/grouping_digits.json
 	$(BIN)/python benchmarks/explain.py --data digits --seeds 5 --out $(RESULTS)/explain_digits.json
 	$(BIN)/python benchmarks/explain.py --data yeast --seeds 5 --out $(RESULTS)/explain_yeast.json
+	$(BIN)/python benchmarks/study_epoch.py --out $(RESULTS)/study_epoch.json
+	$(BIN)/python benchmarks/table_preparation.py --out $(RESULTS)/table_preparation.json
 	$(BIN)/python benchmarks/study.py --data diamonds --out $(RESULTS)/study_diamonds.json
 	$(BIN)/python benchmarks/study.py --data yeast --out $(RESULTS)/study_yeast.json
 	$(BIN)/python benchmarks/study.py --data randhie --out $(RESULTS)/study_randhie.json

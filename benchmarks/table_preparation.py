@@ -190,7 +190,7 @@ def main() -> None:
             ("peak GiB", GIB, row["peak gib"]),
         )
     ]
-    settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
+    settings = {"rows": options.rows, "rounds": options.rounds}  # not the folders of whoever measured
     record(options.out, "table_preparation", settings, results, targets)
 
 
