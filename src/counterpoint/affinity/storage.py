@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from counterpoint.atomic import write_atomically
 
 if TYPE_CHECKING:
     from counterpoint.affinity.affinity import Affinity
@@ -112,14 +112,6 @@ def write_document(path: str | Path, document: dict[str, Any]) -> None:
             f"cannot write '{target}': {error}; expected names in Unicode and about= of numbers, strings, true or false"
         ) from None
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            temporary.write_bytes(text)
-            temporary.chmod(0o644)  # mkstemp makes it private; results are meant to be read by others
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(target, lambda temporary: temporary.write_bytes(text))
     except OSError as error:
         raise ValueError(f"cannot write '{target}': {error.strerror}; choose another place") from None

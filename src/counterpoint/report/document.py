@@ -11,9 +11,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from counterpoint.atomic import write_atomically
 from counterpoint.report.tables import facts, moment
 from counterpoint.report.wording import duration
-from counterpoint.study.results import ResultsError, write_atomically
+from counterpoint.study.results import ResultsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from counterpoint.atomic import write_atomically
 from counterpoint.serving.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     import numpy as np
     import pandas as pd
@@ -126,7 +125,8 @@ def predict_file(
             yield predictions
 
     write = _write_parquet if out.suffix.lower() == ".parquet" else _write_csv
-    _write_atomically(out, lambda temporary: write(temporary, counted()))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, lambda temporary: write(temporary, counted()))
     return Predicted(rows, dict(unknown))
 
 
@@ -158,17 +158,3 @@ def _write_csv(path: Path, pieces: Iterable[pd.DataFrame]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         for number, piece in enumerate(pieces):
             piece.to_csv(file, index=False, header=number == 0)
-
-
-def _write_atomically(target: Path, write: Callable[[Path], None]) -> None:
-    """Lets ``write`` fill a temporary file beside ``target``, then renames it, so that no half file is ever seen."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o644)  # mkstemp makes it private; predictions are meant to be read by others
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from counterpoint.study.results import write_atomically
+from counterpoint.atomic import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -12,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from counterpoint.atomic import write_atomically
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
 SCHEMA_VERSION = 1
 
@@ -137,19 +138,6 @@ def start_over(folder: str | Path, runs: Iterable[Path]) -> None:
     (Path(folder) / "study.json").unlink(missing_ok=True)
     for run in runs:
         shutil.rmtree(run, ignore_errors=True)
-
-
-def write_atomically(target: Path, write: Callable[[Path], object]) -> None:
-    """Lets ``write`` fill a temporary file beside ``target``, then renames it, so that no half file is ever seen."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o644)  # mkstemp makes it private; results are meant to be read by others
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_writable(folder: str | Path) -> None:

@@ -6,21 +6,20 @@ import pickle
 import sys
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from counterpoint.study.execution import ray_jobs
-from counterpoint.study.execution.jobs import KILLED, Failure, Item, Outcome
+from counterpoint.study.execution.jobs import KILLED, Closing, Failure, Item, Outcome
 from counterpoint.study.execution.ray_connection import connect, disconnect, loaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
 _LOOK_AGAIN_SECONDS = 0.5
 _ANSWER_SECONDS = 60.0
 
 
-class RayExecutor:
+class RayExecutor(Closing):
     """A Ray cluster, where each job takes one CPU and works with one thread.
 
     Connects at the first :meth:`run` and stays connected until :meth:`close`. A job whose process is killed is run once
@@ -91,14 +90,6 @@ class RayExecutor:
         if self._ours:
             disconnect()
         self._connected = self._ours = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        self.close()
 
     def _connect(self) -> None:
         if self._connected:

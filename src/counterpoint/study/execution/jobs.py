@@ -40,6 +40,21 @@ class Failure:
         return cls(f"{name}: {text}" if text else name, "".join(traceback.format_exception(error)))
 
 
+class Closing:
+    """Leaving a ``with`` block closes."""
+
+    def close(self) -> None:
+        """Does nothing: there is nothing to let go of."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+
 class Executor(Protocol):
     """A place where jobs run. None of them stops the others."""
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from contextlib import closing
 from multiprocessing import util
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from counterpoint.study.execution.jobs import Failure, Item, Outcome, attempt
+from counterpoint.study.execution.jobs import Closing, Failure, Item, Outcome, attempt
 from counterpoint.study.execution.pool import end, side_by_side
 from counterpoint.study.execution.worker import Raised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from counterpoint.study.execution.worker import Worker
 
 
-class LocalExecutor:
+class LocalExecutor(Closing):
     """Processes on this machine, each of which works on one job after the other with one thread.
 
     With one worker everything happens in this process, in order. With more, a job whose process is killed (by the
@@ -68,14 +67,6 @@ class LocalExecutor:
     def close(self) -> None:
         """Ends the processes."""
         end(self._kept)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        self.close()
 
 
 def run_all(

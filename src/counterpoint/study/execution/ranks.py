@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from counterpoint.study.execution.jobs import Failure, Item, Outcome, attempt
+from counterpoint.study.execution.jobs import Closing, Failure, Item, Outcome, attempt
 from counterpoint.study.execution.rank_groups import RankGroups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from types import TracebackType
 
 _MINUTES = 10
 
@@ -63,7 +62,7 @@ def _unheard(share: float) -> None:
     """The leader tells how a job gets on; the others do the same at the same time."""
 
 
-class RanksExecutor:
+class RanksExecutor(Closing):
     """All ranks of a launch do each job together, one job after the other.
 
     ``work`` runs on every rank with the same item and may use the default process group, as Lightning's ``ddp``
@@ -91,17 +90,6 @@ class RanksExecutor:
             outcomes.append(self.place.do(work, item, lambda share, index=index: on_progress(index, share)))  # type: ignore[misc]
             on_done(index, outcomes[-1])
         return outcomes
-
-    def close(self) -> None:
-        """Does nothing: :func:`ranks` ends what it began."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        self.close()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from counterpoint.affinity.affinity import Affinity
-from counterpoint.study.results import write_atomically
+from counterpoint.atomic import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
