@@ -49,9 +49,9 @@ class RecipeResults:
             paper, command, versions, machine, start, seconds.
 
     Example:
-        >>> rows = [("single", 0, 0.5), ("mgda", 0, 0.6)]
-        >>> scores = pd.DataFrame([{"method": method, "label": method, "seed": seed, "task": "a", "metric": "accuracy",
-        ...                         "direction": "maximize", "main": True, "value": value} for method, seed, value in rows])
+        >>> facts = {"seed": 0, "task": "a", "metric": "accuracy", "direction": "maximize", "main": True}
+        >>> scores = pd.DataFrame([{"method": method, "label": method, "value": value, **facts}
+        ...                        for method, value in [("single", 0.5), ("mgda", 0.6)]])
         >>> results = RecipeResults(scores, pd.DataFrame(columns=HISTORY), pd.DataFrame(columns=PICTURES))
         >>> results.improvement()["value"].round(6).tolist()
         [0.0, 20.0]
