@@ -36,6 +36,10 @@ class Broken(torch.nn.Module):
 
 def not_a_module(**arguments):
     sys.called_towers = True
+
+def tower(**arguments):
+    sys.called_towers = True
+    return Tower(**arguments)
 """
 
 
@@ -108,7 +112,7 @@ def test_trust_is_a_list(towers):
         ("torch.nn.Nothing", {}, "cannot import 'torch.nn.Nothing'"),
         ("torch.nn.Linear", {"sides": 3}, "cannot build 'torch.nn.Linear'"),
         ("torch.nn.Linear", {"in_features": 8, "out_features": 9}, "has no tensor|is F32|has a tensor"),
-        ("towers_of_mine.not_a_module", {"a": 1}, "is no torch.nn.Module class"),
+        ("towers_of_mine.sys", {}, "is no torch.nn.Module class"),
         ("towers_of_mine.Broken", {}, "cannot build 'towers_of_mine.Broken' with {}: KeyError: 'missing'"),
         ("towers_of_mine", {}, "is no class path"),
         ("towers_of_mine.Tower()", {}, "is no class path"),
@@ -125,6 +129,22 @@ def test_class_paths_that_lead_to_no_network(towers, class_path, init_args, mess
     with pytest.raises(BundleError, match=message) as caught:
         load_bundle(folder, trust=["towers_of_mine"])
     assert "\n" not in str(caught.value)
+    assert not sys.called_towers
+
+
+def test_functions_that_make_a_network(towers):  # as torchvision.models.resnet50 does
+    made = ClassPath.of("towers_of_mine.tower", {"inputs": 3}).build(["towers_of_mine"])
+    assert type(made).__name__ == "Tower"
+    with pytest.raises(BundleError, match="'towers_of_mine.not_a_module' made NoneType, expected a torch.nn.Module"):
+        ClassPath.of("towers_of_mine.not_a_module", {"a": 1}).build(["towers_of_mine"])
+
+
+def test_functions_are_called_only_where_their_package_is_trusted(towers):
+    path = ClassPath.of("towers_of_mine.tower", {"inputs": 3})
+    with pytest.raises(BundleError, match="wants to import"):
+        path.build()
+    with pytest.raises(BundleError, match=r"is no torch.nn.Module class"):
+        ClassPath.of("torch.nn.init.ones_", {"tensor": 1}).build()
     assert not sys.called_towers
 
 

@@ -21,7 +21,7 @@ _CLASS_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 @dataclass(frozen=True)
 class ClassPath:
-    """A module by its class's path and the arguments that it is built with.
+    """A module by the path of its class, or of a function that makes it, and the arguments of that.
 
     Args:
         class_path: For example ``"my_package.encoders.Tower"``.
@@ -68,14 +68,26 @@ class ClassPath:
             raise BundleError(
                 f"cannot import '{self.class_path}' ({_reason(error)}): install the package that has it"
             ) from None
-        if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        if not self._may_be_called(found, trust):
             raise BundleError(f"'{self.class_path}' is no torch.nn.Module class")
         try:
-            return found(**json.loads(self.init_args))
+            made = found(**json.loads(self.init_args))
         except Exception as error:  # noqa: BLE001  (somebody else's code)
             raise BundleError(
                 f"cannot build '{self.class_path}' with {self.init_args:.200}: {_reason(error)}"
             ) from None
+        if not isinstance(made, nn.Module):
+            raise BundleError(f"'{self.class_path}' made {type(made).__name__}, expected a torch.nn.Module")
+        return made
+
+    def _may_be_called(self, found: object, trust: Iterable[str]) -> bool:
+        """Whether it is a module's class, or a function, as many packages offer networks (torchvision.models.resnet50).
+
+        A function is called only where the caller trusts its package: torch.nn has some that do other things.
+        """
+        if isinstance(found, type):
+            return issubclass(found, nn.Module)
+        return callable(found) and any(self.class_path.startswith(f"{package}.") for package in trust)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
