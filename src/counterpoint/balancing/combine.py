@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from counterpoint.balancing.weigh import weights_of
 from counterpoint.balancing.weightings.weighting import Weighting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 OnNonfinite = Literal["raise", "skip", "propagate"]
 Row = tuple[Tensor | None, ...]
@@ -57,7 +57,16 @@ class Told:
     scale: float | Tensor = 1.0
 
 
-def combine(rows: Mapping[str, Row], balance: Balance, told: Told) -> tuple[list[Tensor | None], StepRecord]:
+class Measurable(Protocol):
+    """What inner products are taken of."""
+
+    def gram_on_host(self) -> Tensor:
+        """[T, T] in fp64 on the CPU, not finite where a gradient is not."""
+
+
+def combine(
+    rows: Mapping[str, Row], balance: Balance, told: Told, dtypes: Sequence[torch.dtype] | None = None
+) -> tuple[list[Tensor | None], StepRecord]:
     """Weighs task gradients and sums them.
 
     Args:
@@ -65,6 +74,7 @@ def combine(rows: Mapping[str, Row], balance: Balance, told: Told) -> tuple[list
             with nothing but ``None`` took no part and is left out.
         balance: How.
         told: Losses and loss scale of this step.
+        dtypes: Of the n sums; by default those of the gradients.
 
     Returns:
         The weighted sum for each of the n tensors (``None`` where no task has a gradient), and the record.
@@ -78,7 +88,7 @@ def combine(rows: Mapping[str, Row], balance: Balance, told: Told) -> tuple[list
     if not rows and not balance.ranks.active:  # every head stopped its gradient
         nothing = torch.zeros(0, dtype=torch.float64)
         return [None] * width, record(balance.tasks, (), nothing, nothing.reshape(0, 0), ())
-    gradients = TaskGradients(list(rows.values())) if rows else None
+    gradients = TaskGradients(list(rows.values()), dtypes) if rows else None
     with torch.no_grad(), full_precision(gradients.device.type if gradients else "cpu"):
         if gradients and _is_blind(balance):
             # Nobody looks at the Gram matrix: it stays on its device, nothing waits.
@@ -89,7 +99,7 @@ def combine(rows: Mapping[str, Row], balance: Balance, told: Told) -> tuple[list
         return weigh(rows, gradients, step, balance, width)
 
 
-def measure(rows: Mapping[str, Row], gradients: TaskGradients | None, balance: Balance, told: Told) -> Step:
+def measure(rows: Mapping[str, Row], gradients: Measurable | None, balance: Balance, told: Told) -> Step:
     """Gram matrix and losses of the tasks that took part on any rank."""
     gram = gradients.gram_on_host() if gradients else torch.zeros(0, 0, dtype=torch.float64)
     losses = None
@@ -148,7 +158,7 @@ def weigh(
         if rows:  # where all are skipped, the encoder receives zeros
             nothing = [_zero(column) for column in zip(*rows.values(), strict=True)]
         rows = {task: row for task, row in rows.items() if task not in broken}
-        gradients = TaskGradients(list(rows.values())) if rows else None
+        gradients = TaskGradients(list(rows.values()), gradients.dtypes) if rows and gradients else None
     if not step.present:
         return nothing, record(step.tasks, (), step.gram.new_zeros(0), step.gram, skipped)
     if gradients and getattr(balance.weighting, "needs_rows", False):

@@ -10,8 +10,14 @@ from torch import Tensor
 from counterpoint.balancing.combine import Told, combine
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from counterpoint.balancing.arrivals import Arrivals
     from counterpoint.balancing.fanout import FanOut
     from counterpoint.balancing.weighted_heads import Loan
+
+# Before every node of a head: autograd takes what is ready in the order of these numbers, the highest first.
+_AT_ONCE = 2**63 - 1
 
 
 class Fan(torch.autograd.Function):
@@ -19,14 +25,16 @@ class Fan(torch.autograd.Function):
 
     After the features come tokens, one for each task whose head's gradients are to be weighted: their gradients are the
     weights (see :mod:`counterpoint.balancing.weighted_heads`). After the copies comes an anchor, a zero by which
-    backward gets here on a rank without labels, where the others wait for it.
+    backward gets here on a rank without labels, where the others wait for it. With ``arrivals`` there is one copy
+    instead of T: the tasks' gradients are received by nodes of their own (see :class:`Branch`).
     """
 
     @staticmethod
     def forward(
-        ctx: Any, fan: FanOut, names: tuple[str, ...], loan: Loan | None, *inputs: Tensor
+        ctx: Any, fan: FanOut, names: tuple[str, ...], loan: Loan | None, arrivals: Arrivals | None, *inputs: Tensor
     ) -> tuple[Tensor, ...]:
         """Copies, task by task, and the anchor."""
+        ctx.arrivals = arrivals
         features = inputs[: len(inputs) - (len(loan.tokens) if loan is not None else 0)]
         ctx.fan, ctx.names, ctx.features, ctx.loan = fan, names, len(features), loan
         ctx.shapes = [(feature.shape, feature.dtype, feature.device) for feature in features]
@@ -34,19 +42,25 @@ class Fan(torch.autograd.Function):
         # An unused copy must come back as None: a gradient of zeros would drag the min-norm point to zero.
         ctx.set_materialize_grads(False)
         anchor = features[0].new_zeros((), dtype=torch.float32)
-        return *(feature.view_as(feature) for _ in names for feature in features), anchor
+        copies = len(names) if arrivals is None else 1
+        return *(feature.view_as(feature) for _ in range(copies) for feature in features), anchor
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """The balanced gradient of each feature tensor, then the weight of each task with a token."""
         fan, names, width = ctx.fan, ctx.names, ctx.features
         balance = fan._balance
-        by_name = {name: gradients[task * width : (task + 1) * width] for task, name in enumerate(names)}
-        # In the layer's order, whatever the order of the call: weights may depend on a task's position.
-        rows = {name: by_name[name] for name in fan.tasks if name in by_name}
         fan._reached(ctx, ctx.loan)
+        inputs = [gradient for gradient in gradients if gradient is not None]
         try:
-            combined, record = combine(rows, balance, fan._told())
+            if ctx.arrivals is not None:
+                inputs = ctx.arrivals.ties
+                combined, record = ctx.arrivals.close(balance, fan._told())
+            else:
+                by_name = {name: gradients[task * width : (task + 1) * width] for task, name in enumerate(names)}
+                # In the layer's order, whatever the order of the call: weights may depend on a task's position.
+                rows = {name: by_name[name] for name in fan.tasks if name in by_name}
+                combined, record = combine(rows, balance, fan._told())
         except BaseException:
             fan._forget()  # the callback that does it otherwise will not run
             raise
@@ -64,9 +78,42 @@ class Fan(torch.autograd.Function):
                 unknown = name in record.absent  # the head did not look at these features: its gradients stay
                 weights.append(None if unknown else by_task[name].to(device, dtype))
         if torch.is_grad_enabled():  # create_graph=True: whoever differentiates the result again must hear of it
-            inputs = [gradient for gradient in gradients if gradient is not None]
             combined = [None if c is None else _Once.apply(c, *inputs) for c in combined]  # type: ignore[no-untyped-call]
-        return None, None, None, *combined, *weights
+        return None, None, None, None, *combined, *weights
+
+
+class Branch(torch.autograd.Function):
+    """One task's copies of the features; backward hands their gradients over, and sends nothing further down.
+
+    The layer's own node still runs after the last of them: it waits for them, not for what they send.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, fan: FanOut, arrivals: Arrivals, task: str, *features: Tensor) -> tuple[Tensor, ...]:
+        """Copies, which share memory with the features."""
+        ctx.fan, ctx.arrivals, ctx.task = fan, arrivals, task
+        ctx.set_materialize_grads(False)
+        return tuple(feature.view_as(feature) for feature in features)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[None, ...]:
+        """Nothing."""
+        ctx.arrivals.receive(ctx.task, gradients, ctx.fan._balance)
+        return (None,) * (3 + len(gradients))
+
+
+def branch(fan: FanOut, arrivals: Arrivals, names: Sequence[str], features: Sequence[Tensor]) -> list[Tensor]:
+    """Copies of the features, task by task, whose gradients are dealt with as soon as each task's head is done."""
+    copies: list[Tensor] = []
+    for name in names:
+        own = Branch.apply(fan, arrivals, name, *features)  # type: ignore[no-untyped-call]
+        # The node is older than all heads, so that autograd would go through every head before it. A torch without
+        # this setting does: results are the same, and T gradients wait.
+        hurry = getattr(own[0].grad_fn, "_set_sequence_nr", None)
+        if hurry is not None:
+            hurry(_AT_ONCE)
+        copies += own
+    return copies
 
 
 class Tell(torch.autograd.Function):

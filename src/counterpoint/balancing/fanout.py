@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.balancing.combine import Balance, OnNonfinite, Told
-from counterpoint.balancing.fan_node import Fan, Tell
+from counterpoint.balancing.fan_node import Fan, Tell, branch
 from counterpoint.balancing.layout import (
     HeadGradients,
     Shapes,
@@ -25,6 +25,7 @@ from counterpoint.balancing.layout import (
 )
 from counterpoint.balancing.losses import checked_losses
 from counterpoint.balancing.ranks import Group, Ranks
+from counterpoint.balancing.reduce import Reduce, Reduction
 from counterpoint.balancing.reuse import Reuse
 from counterpoint.balancing.weigh import accept
 from counterpoint.balancing.weighted_heads import Loan, WeightedHeads
@@ -73,6 +74,12 @@ class FanOut(nn.Module):
             in ``skipped`` (its head has received its own gradient already); ``"propagate"`` lets the shared gradient
             become non-finite (all of it NaN, if the weighting looks at the Gram matrix), which a GradScaler looks for.
             It is the features' gradients that are looked at.
+        reduce: Where T gradients of the features' size take too much memory until the last has arrived (docs/loops.md,
+            "Many tasks on dense features"). ``"bfloat16"`` keeps them in 16 bits. ``"stream"`` keeps none: each is
+            sketched to 4093 numbers for the Gram matrix, added to one sum with the weight its task had in the
+            backward pass before, and dropped; memory is that of the plain sum for any T. The first pass weighs all
+            alike. That is another algorithm than MGDA-UB: weights are those of the last batch, inner products are
+            estimates (see :class:`~counterpoint.balancing.sign_sketch.SignSketch`).
 
     Attributes:
         last: :class:`StepRecord` of the last backward pass, ``None`` before the first. If the layer was used several
@@ -106,6 +113,7 @@ class FanOut(nn.Module):
         grad_scaler: torch.amp.GradScaler | None = None,
         every: int = 1,
         on_nonfinite: OnNonfinite = "raise",
+        reduce: Reduce | None = None,
     ) -> None:
         super().__init__()
         one_of("on_nonfinite", on_nonfinite, OnNonfinite)
@@ -119,6 +127,7 @@ class FanOut(nn.Module):
             weighting.bind(self.tasks)
         self.weighting = weighting
         self.on_nonfinite = on_nonfinite
+        self._reduction = Reduction(reduce)
         self.heads = heads
         self.grad_scaler = grad_scaler
         self.last: StepRecord | None = None
@@ -128,6 +137,7 @@ class FanOut(nn.Module):
         self._shapes: Shapes | None = None
         self._warned = False
         self._weighted: WeightedHeads | None = None
+        self._reduction.accept(self._balance)
         if head_modules is not None:
             self.attach(head_modules)
 
@@ -247,13 +257,17 @@ class FanOut(nn.Module):
         live = [position for position, tensor in enumerate(tensors) if tensor.requires_grad]
         if live:
             loan = self._loan(names)
-            given = (tensors[position] for position in live)
+            given = [tensors[position] for position in live]
             tokens = loan.tokens if loan is not None else ()
-            *copies, anchor = Fan.apply(self, names, loan, *given, *tokens)  # type: ignore[no-untyped-call]
+            arrivals = self._reduction.arrivals(given)
+            *copies, anchor = Fan.apply(self, names, loan, arrivals, *given, *tokens)  # type: ignore[no-untyped-call]
+            if arrivals is not None:
+                copies = branch(self, arrivals, names, copies)
             if self._weighted is not None and loan is not None:
                 self._weighted.grant(loan, copies)
             if self.ranks.active:  # known now at the latest, and nobody waits for anybody yet
                 accept(self.weighting, "features", heads=self.heads, every=self._reuse.every, ranks=self.ranks)
+                self._reduction.accept(self._balance)
                 self.ranks.meet()
                 use = weakref.ref(copies[0]) if copies else None
                 self._anchors = [(old, kept) for old, kept in self._anchors if old is not None and old() is not None]
@@ -291,6 +305,7 @@ class FanOut(nn.Module):
         more = ", heads='weighted'" if self.heads == "weighted" else ""
         more += f", process_group={self.ranks.group!r}" if self.ranks.group is not None else ""
         more += f", every={self._reuse.every}" if self._reuse.every > 1 else ""
+        more += f", reduce={self._reduction.kind!r}" if self._reduction.kind is not None else ""
         return f"{weighting}tasks={list(self.tasks)}, on_nonfinite={self.on_nonfinite!r}{more}"
 
     def __getstate__(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class TaskGradients:
     Args:
         rows: For each task its gradient with respect to each tensor ([B, ...] of any shape, the same for all tasks);
             ``None`` stands for a gradient of zero. Every task has at least one.
+        dtypes: Of the n sums of gradients; by default those of the gradients.
 
     Example:
         >>> gradients = TaskGradients([[torch.tensor([1.0, 2.0])], [torch.tensor([3.0, 0.0])]])
@@ -35,11 +36,12 @@ class TaskGradients:
         [tensor([6.5000, 1.0000])]
     """
 
-    def __init__(self, rows: Sequence[Sequence[Tensor | None]]) -> None:
+    def __init__(self, rows: Sequence[Sequence[Tensor | None]], dtypes: Sequence[torch.dtype] | None = None) -> None:
         self._rows = rows
         self._columns = list(zip(*rows, strict=True))
         self._first = next(gradient for gradient in rows[0] if gradient is not None)
         self._stacked: list[Tensor | None] = [None] * len(self._columns)
+        self.dtypes = dtypes
 
     @property
     def device(self) -> torch.device:
@@ -58,20 +60,20 @@ class TaskGradients:
             if first is None:
                 continue
             zero = first.new_zeros(()).expand(first.numel())
-            vectors = [zero if gradient is None else _flat(gradient, column) for gradient in column]
+            vectors = [zero if gradient is None else flat(gradient, column) for gradient in column]
             matrices.append(torch.stack(vectors).to(self.device, torch.promote_types(first.dtype, torch.float32)))
         return torch.cat(matrices, dim=1)
 
     def split(self, vector: Tensor) -> list[Tensor | None]:
-        """Undoes :meth:`stacked` for one vector [N]: one tensor for each column, in its gradients' dtype."""
+        """Undoes :meth:`stacked` for one vector [N]: one tensor for each column, in its dtype."""
         tensors: list[Tensor | None] = []
         start = 0
-        for column in self._columns:
+        for column, dtype in zip(self._columns, self._sum_dtypes(), strict=True):
             first = next((gradient for gradient in column if gradient is not None), None)
             if first is None:
                 tensors.append(None)
                 continue
-            part = vector[start : start + first.numel()].to(first.device, first.dtype)
+            part = vector[start : start + first.numel()].to(first.device, dtype or first.dtype)
             tensors.append(_shaped(part, first))
             start += first.numel()
         return tensors
@@ -92,7 +94,7 @@ class TaskGradients:
         room = _BLOCK_ELEMENTS  # for stacks that serve the weighted sum as well
         for position, column in enumerate(self._columns):
             users = [task for task, gradient in enumerate(column) if gradient is not None]
-            vectors = [_flat(gradient, column) for gradient in column if gradient is not None]
+            vectors = [flat(gradient, column) for gradient in column if gradient is not None]
             if not vectors or vectors[0].numel() == 0:
                 continue
             block, stacked = _products(vectors, dtype)
@@ -133,8 +135,8 @@ class TaskGradients:
             users = [task for task, gradient in enumerate(column) if gradient is not None]
             if other is None or not users:
                 continue
-            vectors = [_flat(gradient, column) for gradient in column if gradient is not None]
-            vector = _flat(other, column)
+            vectors = [flat(gradient, column) for gradient in column if gradient is not None]
+            vector = flat(other, column)
             width = max(1, _BLOCK_ELEMENTS // (len(vectors) + 1))
             for start in range(0, vector.numel(), width):
                 block = torch.stack([own[start : start + width] for own in vectors]).to("cpu", torch.float64)
@@ -148,12 +150,15 @@ class TaskGradients:
             weights: [T]; on the CPU, or on the gradients' device (then nothing waits for the device).
 
         Returns:
-            One [B, ...] for each tensor, in its gradients' dtype; ``None`` where no task has a gradient.
+            One [B, ...] for each tensor, in its dtype; ``None`` where no task has a gradient.
         """
         return [
-            _in_place_sum(column, weights) if stacked is None else _product(column, stacked, weights)
-            for column, stacked in zip(self._columns, self._stacked, strict=True)
+            _in_place_sum(column, weights, dtype) if stacked is None else _product(column, stacked, weights, dtype)
+            for column, stacked, dtype in zip(self._columns, self._stacked, self._sum_dtypes(), strict=True)
         ]
+
+    def _sum_dtypes(self) -> Sequence[torch.dtype | None]:
+        return [None] * len(self._columns) if self.dtypes is None else self.dtypes
 
 
 def _products(vectors: list[Tensor], dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
@@ -175,23 +180,25 @@ def _is_finite_and_nonzero(row: Sequence[Tensor | None]) -> bool:
     return all(bool(torch.isfinite(g).all()) for g in gradients) and any(bool(g.any()) for g in gradients)
 
 
-def _product(column: Sequence[Tensor | None], stacked: Tensor, weights: Tensor) -> Tensor | None:
+def _product(
+    column: Sequence[Tensor | None], stacked: Tensor, weights: Tensor, dtype: torch.dtype | None
+) -> Tensor | None:
     """The sum as one matrix product, where the stacked gradients are at hand."""
     first = column[0]
     if first is None:
         return None
-    return _shaped((weights.to(stacked.device, stacked.dtype) @ stacked).to(first.dtype), first)
+    return _shaped((weights.to(stacked.device, stacked.dtype) @ stacked).to(dtype or first.dtype), first)
 
 
 def _shaped(vector: Tensor, like: Tensor) -> Tensor:
-    """Undoes :func:`_flat`."""
+    """Undoes :func:`flat`."""
     if _is_channels_last(like):
         samples, channels, height, width = like.shape
         return vector.view(samples, height, width, channels).permute(0, 3, 1, 2)
     return vector.view(like.shape)
 
 
-def _flat(gradient: Tensor, column: Sequence[Tensor | None]) -> Tensor:
+def flat(gradient: Tensor, column: Sequence[Tensor | None]) -> Tensor:
     """The gradient as a vector, in the memory order of the column's first one, so that usually nothing is copied."""
     first = next(other for other in column if other is not None)
     if _is_channels_last(first):
@@ -203,18 +210,17 @@ def _is_channels_last(tensor: Tensor) -> bool:
     return tensor.ndim == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
 
 
-def _in_place_sum(column: Sequence[Tensor | None], weights: Tensor) -> Tensor | None:
+def _in_place_sum(column: Sequence[Tensor | None], weights: Tensor, dtype: torch.dtype | None) -> Tensor | None:
     """The sum task by task: two tensors live at once."""
     on_host = weights.device.type == "cpu"
     factors = weights.tolist() if on_host else weights.unbind()
     total: Tensor | None = None
-    dtype: torch.dtype | None = None
     for gradient, factor in zip(column, factors, strict=True):
         if gradient is None:
             continue
         if total is None:
-            dtype = gradient.dtype
-            total = gradient.to(torch.promote_types(dtype, torch.float32)) * factor
+            dtype = dtype or gradient.dtype
+            total = gradient.to(torch.promote_types(gradient.dtype, torch.float32)) * factor
         elif on_host:
             total.add_(gradient, alpha=factor)
         else:

@@ -15,6 +15,9 @@ class Reuse:
 
     Weights belong to the set of tasks they were computed for: those of two solutions are not mixed.
 
+    Attributes:
+        last: The weight that each task had last, for a layer that adds gradients up before it has seen all.
+
     Args:
         every: New weights for the same tasks every n-th step; 1 for each.
 
@@ -26,6 +29,7 @@ class Reuse:
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise ValueError(f"every={every!r}, expected a positive integer: new weights every n-th step")
         self.every = every
+        self.last: dict[str, float] = {}
         self._steps = 0
         self._held: dict[tuple[str, ...], tuple[int, list[float]]] = {}
 
@@ -46,9 +50,11 @@ class Reuse:
 
     def state(self) -> dict[str, object]:
         """What a checkpoint keeps."""
-        return {"steps": self._steps, "held": [(list(tasks), *kept) for tasks, kept in self._held.items()]}
+        held = [(list(tasks), *kept) for tasks, kept in self._held.items()]
+        return {"steps": self._steps, "held": held, "last": dict(self.last)}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Goes on."""
         self._steps = state["steps"]
+        self.last = dict(state.get("last", {}))
         self._held = {tuple(tasks): (made, list(weights)) for tasks, made, weights in state["held"]}
