@@ -1,9 +1,9 @@
-"""Labelled rows in memory, and batches of them without a Python loop over rows."""
+"""Labelled rows, in memory or not, and batches of them without a Python loop over rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,6 +12,40 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 Batch = tuple[Tensor, dict[str, Tensor]]
+
+
+class Passes(Protocol):
+    """What rows are read in: each iteration is one pass over them, in batches. :class:`Batches` is one."""
+
+    def __len__(self) -> int:
+        """Batches of a pass."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The next pass."""
+
+    def start_at(self, passes: int) -> None:
+        """Lets the next pass be pass n, counted from 0, as after n passes."""
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """Labelled rows, wherever they are: a :class:`Split` in memory, or images that are decoded when they are asked for.
+
+    Rows that are not in memory should have a string ``identity``, another one for other rows: a training that was
+    interrupted goes on with the same rows only.
+    """
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def only(self, tasks: Sequence[str]) -> Rows:
+        """The same rows with the targets of some tasks."""
+
+    def rows(self, index: Tensor | slice) -> Batch:
+        """Inputs in floating point, and targets by task, of some rows."""
+
+    def batches(self, size: int, *, shuffle_seed: int | None = None, rank: int = 0, ranks: int = 1) -> Passes:
+        """Batches as those of :class:`Batches`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +101,10 @@ class Split:
 
 
 class Batches:
-    """Passes over a split. The order of pass n depends on the seed and n only.
+    """Passes over rows. The order of pass n depends on the seed and n only.
 
     Args:
-        split: The rows.
+        split: A :class:`Split`, or other rows.
         size: Rows a batch; the last one may be smaller.
         shuffle_seed: Seed of the order; the rows' own order if ``None``.
         rank: Which of the processes that share each batch this is.
@@ -86,7 +120,7 @@ class Batches:
         (3, [0.0, 1.0, 2.0, 3.0, 4.0])
     """
 
-    def __init__(self, split: Split, size: int, shuffle_seed: int | None = None, rank: int = 0, ranks: int = 1) -> None:
+    def __init__(self, split: Rows, size: int, shuffle_seed: int | None = None, rank: int = 0, ranks: int = 1) -> None:
         if size < 1:
             raise ValueError(f"batch size is {size}, expected at least 1")
         if not 0 <= rank < ranks <= size:

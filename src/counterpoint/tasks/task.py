@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Self
 
-from torch import Tensor
 from torch.nn import functional
 
+from counterpoint.tasks.dense_tasks import DenseTasks
 from counterpoint.tasks.losses import binary_cross_entropy, half_poisson_deviance, half_squared_error
+from counterpoint.tasks.missing import MISSING
+from counterpoint.tasks.objective import Direction, Likelihood, Loss, positive
 
-if TYPE_CHECKING:
-    from torchmetrics import Metric
-
-Direction = Literal["maximize", "minimize"]
-Loss = Callable[[Tensor, Tensor], Tensor]
-Likelihood = Literal["categorical", "bernoulli", "gaussian"]
-
-# What stands in integer targets where a label is missing; floating-point targets hold NaN.
-MISSING = -100
+__all__ = ["MISSING", "Direction", "Likelihood", "Loss", "Task"]
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class Task(DenseTasks):
     """One objective.
 
     Attributes:
@@ -39,10 +31,14 @@ class Task:
         partial: Whether some rows have no label: NaN in floating-point targets, -100 in others. Loss and metric are
             called with the rows that have one.
         unit: What the metric is divided by where metrics of several tasks are averaged.
+        others: More metrics by name. They are counted, logged and kept in results; the first one alone chooses the best
+            epoch and goes into averages.
+        dense: Whether the loss is a mean over labelled pixels, of which a row has many: where losses of batches are
+            averaged, pixels then count, not rows.
 
     Raises:
-        ValueError: if the name is empty, the direction is neither given nor known to the metric, or the unit is not a
-            positive number.
+        ValueError: if the name is empty, the direction is neither given nor known to the metric, the unit is not a
+            positive number, or another metric is called as the first, ``"loss"`` or ``"metric"``.
 
     Example:
         >>> task = Task.classification("left", classes=10)
@@ -50,56 +46,8 @@ class Task:
         ('accuracy', 'maximize')
     """
 
-    name: str
-    loss: Loss
-    metric: Metric
-    metric_name: str
-    direction: Direction | None = None
-    likelihood: Likelihood | None = None
-    partial: bool = False
-    unit: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not self.name:
-            raise ValueError("a task's name is empty, expected a name such as 'left'")
-        _positive(self.name, "unit", self.unit)
-        if self.direction is None:
-            higher = self.metric.higher_is_better
-            if higher is None:
-                raise ValueError(
-                    f"task {self.name!r}: {type(self.metric).__name__} does not say whether more is better; "
-                    "pass direction='maximize' or direction='minimize'"
-                )
-            object.__setattr__(self, "direction", "maximize" if higher else "minimize")
-        elif self.direction not in {"maximize", "minimize"}:
-            raise ValueError(f"task {self.name!r}: direction={self.direction!r}, expected 'maximize' or 'minimize'")
-
-    @property
-    def sign(self) -> float:
-        """1 if more of the metric is better, else -1."""
-        return 1.0 if self.direction == "maximize" else -1.0
-
-    def labelled(self, targets: Tensor) -> Tensor | None:
-        """Which rows have a label.
-
-        Args:
-            targets: Targets [B, ...]; a row of several has a label if any of them is one.
-
-        Returns:
-            A mask [B] of bool, or ``None`` where the task is not ``partial``: all rows have one.
-
-        Example:
-            >>> import torch
-            >>> Task.regression("price", partial=True).labelled(torch.tensor([0.5, float("nan")]))
-            tensor([ True, False])
-        """
-        if not self.partial:
-            return None
-        known = ~targets.isnan() if targets.is_floating_point() else targets != MISSING
-        return known if known.dim() == 1 else known.flatten(1).any(1)
-
     @classmethod
-    def classification(cls, name: str, classes: int, *, partial: bool = False) -> Task:
+    def classification(cls, name: str, classes: int, *, partial: bool = False) -> Self:
         """Cross-entropy and accuracy: outputs [B, classes], targets [B] of class indices."""
         # Imported here: torchmetrics belongs to the extra [study] and takes a second to load.
         from torchmetrics.classification import MulticlassAccuracy  # noqa: PLC0415
@@ -108,11 +56,19 @@ class Task:
         return cls(name, functional.cross_entropy, metric, "accuracy", likelihood="categorical", partial=partial)
 
     @classmethod
-    def binary(cls, name: str, *, partial: bool = False) -> Task:
+    def binary(cls, name: str, metric: Literal["AUROC", "accuracy"] = "AUROC", *, partial: bool = False) -> Self:
         """Binary cross-entropy and area under the ROC curve: outputs [B] or [B, 1] of logits, targets [B] of 0 and 1.
 
         The area depends neither on a threshold nor on how rare the positive class is. For rows of one class it does not
         exist and is NaN.
+
+        Args:
+            name: How the task is called.
+            metric: ``"AUROC"``, or ``"accuracy"``: how often the logit has the label's sign.
+            partial: Whether some labels are missing.
+
+        Raises:
+            ValueError: for another metric.
 
         Example:
             >>> import torch
@@ -121,8 +77,12 @@ class Task:
             0.6931471824645996
         """
         from counterpoint.tasks.metrics import AreaUnderROC  # noqa: PLC0415
+        from counterpoint.tasks.shares import LogitAccuracy  # noqa: PLC0415
 
-        return cls(name, binary_cross_entropy, AreaUnderROC(), "AUROC", likelihood="bernoulli", partial=partial)
+        known = {"AUROC": AreaUnderROC, "accuracy": LogitAccuracy}
+        if metric not in known:
+            raise ValueError(f"task {name!r}: metric={metric!r}, expected one of {list(known)}")
+        return cls(name, binary_cross_entropy, known[metric](), metric, likelihood="bernoulli", partial=partial)
 
     @classmethod
     def regression(
@@ -133,7 +93,7 @@ class Task:
         metric_name: str = "RMSE",
         unit: float | None = None,
         partial: bool = False,
-    ) -> Task:
+    ) -> Self:
         """Half the mean squared error and the RMSE: outputs [B] or [B, 1], targets [B] of standardized numbers.
 
         The half makes the loss the negative log-likelihood of a gaussian of variance 1, as :func:`fisher_trace` has it.
@@ -156,7 +116,7 @@ class Task:
         """
         from counterpoint.tasks.metrics import RootMeanSquaredError  # noqa: PLC0415
 
-        _positive(name, "scale", scale)
+        positive(name, "scale", scale)
         return cls(
             name,
             half_squared_error,
@@ -168,7 +128,7 @@ class Task:
         )
 
     @classmethod
-    def count(cls, name: str, *, unit: float = 1.0, dispersion: float = 1.0, partial: bool = False) -> Task:
+    def count(cls, name: str, *, unit: float = 1.0, dispersion: float = 1.0, partial: bool = False) -> Self:
         """Poisson deviance, halved as the loss: outputs [B] or [B, 1] of log expected counts, targets [B] of counts.
 
         The loss is the negative log-likelihood less its least value, a constant of the labels: never negative. Let the
@@ -192,11 +152,6 @@ class Task:
         """
         from counterpoint.tasks.metrics import MeanPoissonDeviance  # noqa: PLC0415
 
-        _positive(name, "dispersion", dispersion)
+        positive(name, "dispersion", dispersion)
         loss = functools.partial(half_poisson_deviance, dispersion=dispersion)
         return cls(name, loss, MeanPoissonDeviance(), "Poisson deviance", partial=partial, unit=unit)
-
-
-def _positive(task: str, name: str, number: float) -> None:
-    if not 0 < number < math.inf:
-        raise ValueError(f"task {task!r}: {name}={number!r}, expected a positive number")
