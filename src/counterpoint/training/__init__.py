@@ -5,6 +5,7 @@ from counterpoint.training.cross_fit import CrossFit
 from counterpoint.training.fit import FitResult, fit
 from counterpoint.training.history import History
 from counterpoint.training.module import MultiTaskModule
+from counterpoint.training.optimization import Optimization
 from counterpoint.training.probing import Curvature
 from counterpoint.training.schedule import Schedule
 from counterpoint.training.settings import FitSettings
@@ -18,6 +19,7 @@ __all__ = [
     "FitSettings",
     "History",
     "MultiTaskModule",
+    "Optimization",
     "Schedule",
     "TrajectoryCallback",
     "fit",

@@ -128,6 +128,10 @@ class AffinityCallback(lightning.Callback):
         if not self.meter.due:
             self.meter.step({})
             return
+        if isinstance(pl_module, MultiTaskModule) and pl_module.level == "parameters":
+            raise ValueError(
+                "method='features' with level='parameters': the FanOut compares nothing, expected method='first-order'"
+            )
         losses = self._losses(pl_module, attached=False)
         self.meter.step(losses, record=_fan(pl_module).last, lr=_first(trainer).param_groups[0]["lr"])
 

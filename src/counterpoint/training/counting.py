@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from counterpoint.tasks import Task
 
+_MAIN = "metric"
 Results = dict[str, dict[str, float]]
 
 
@@ -37,15 +38,20 @@ class Counts:
     """
 
     def __init__(self, tasks: Iterable[Task], *, alone: bool = False) -> None:
-        self._metrics = {task.name: counter(task.metric, alone=alone) for task in tasks}
+        self._tasks = {task.name: task for task in tasks}
+        self._metrics = {
+            name: {other: counter(each, alone=alone) for other, each in {_MAIN: task.metric, **task.others}.items()}
+            for name, task in self._tasks.items()
+        }
         self._losses: dict[str, Tensor] = {}
-        self._rows: dict[str, int] = {}
+        self._labels: dict[str, Tensor | int] = {}
 
     def start(self) -> None:
         """Forgets the last pass, also one that broke off."""
-        self._losses, self._rows = {}, {}
-        for metric in self._metrics.values():
-            metric.reset()
+        self._losses, self._labels = {}, {}
+        for metrics in self._metrics.values():
+            for metric in metrics.values():
+                metric.reset()
 
     def add(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], losses: Mapping[str, Tensor]) -> None:
         """Counts a batch.
@@ -56,20 +62,22 @@ class Counts:
             losses: Their mean loss.
         """
         for name, loss in losses.items():
-            rows, metric = len(targets[name]), self._metrics[name]
-            if metric.device != loss.device:
-                metric.to(loss.device)
-            metric.update(outputs[name].detach(), targets[name])
-            total = loss.detach() * rows
+            for metric in self._metrics[name].values():
+                if metric.device != loss.device:
+                    metric.to(loss.device)
+                metric.update(outputs[name].detach(), targets[name])
+            labels = self._tasks[name].labels(targets[name])
+            total = loss.detach() * labels
             self._losses[name] = self._losses[name] + total if name in self._losses else total
-            self._rows[name] = self._rows.get(name, 0) + rows
+            self._labels[name] = self._labels.get(name, 0) + labels
 
     def results(self) -> Results:
-        """Mean loss and metric of each task that had labels."""
+        """Mean loss and metrics of each task that had labels: ``"loss"``, ``"metric"``, and others by their names."""
         return {
-            name: {"loss": float(self._losses[name]) / self._rows[name], "metric": float(metric.compute())}
-            for name, metric in self._metrics.items()
-            if name in self._rows
+            name: {"loss": float(self._losses[name]) / int(labels)}
+            | {which: float(metric.compute()) for which, metric in self._metrics[name].items()}
+            for name, labels in ((name, self._labels[name]) for name in self._metrics if name in self._labels)
+            if labels
         }
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-from counterpoint.data import Batches, Split
+from counterpoint.data import Rows, Split
 from counterpoint.training.history import History
 from counterpoint.training.loading import Loaded, loader
 from counterpoint.training.module import SCORE, MultiTaskModule
@@ -19,11 +19,17 @@ from counterpoint.training.settings import FitSettings, Precision
 from counterpoint.training.trainer import global_rank, quiet, trainer_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pandas as pd
+    from torch import Tensor
 
-_SAMPLED = 1_000
+    from counterpoint.data.split import Passes
+    from counterpoint.tasks import Task
+
+_SAMPLED = 1_000  # rows
+_SAMPLED_BYTES = 2**24
+_LOOKED_AT = 2**20  # labels
 
 __all__ = ["FitResult", "FitSettings", "Precision", "fit"]
 
@@ -33,7 +39,8 @@ class FitResult:
     """What a training left.
 
     Attributes:
-        test: Loss and metric by task on the test rows, at the checkpoint with the best validation score.
+        test: Loss and metric by task on the test rows, at the checkpoint with the best validation score:
+            ``{task: {"loss": ..., "metric": ...}}``, and the task's other metrics by their names.
         validation: The same on the validation rows.
         history: See :class:`History`.
         checkpoint: The best checkpoint.
@@ -53,7 +60,7 @@ class FitResult:
 
 def fit(
     module: MultiTaskModule,
-    splits: Mapping[str, Split | Any],
+    splits: Mapping[str, Rows | Any],
     settings: FitSettings,
     folder: str | Path,
     on_epoch: Callable[[float], None] | None = None,
@@ -71,9 +78,9 @@ def fit(
 
     Args:
         module: What to train.
-        splits: ``"train"``, ``"validation"`` and ``"test"`` rows: each a :class:`Split`, or a loader of batches
-            ``(inputs, {task: targets})`` with a length, such as a DataLoader. In several processes a loader has to
-            yield the same batches in each.
+        splits: ``"train"``, ``"validation"`` and ``"test"`` rows: each a :class:`Split`, other
+            :class:`~counterpoint.data.Rows`, or a loader of batches ``(inputs, {task: targets})`` with a length, such
+            as a DataLoader. In several processes a loader has to yield the same batches in each.
         settings: How.
         folder: Where logs and checkpoints go.
         on_epoch: Called with the share that is done after each epoch.
@@ -112,16 +119,18 @@ def fit(
         "folder": str(folder.resolve()),
         "callbacks": _remembering(callbacks),
     }  # what Lightning restores alone there
-    about |= _about(module, loaders, settings)
+    about |= _about(module, splits, loaders, settings)
     last = Resume(folder / "checkpoints" / "last.ckpt", about, settings.checkpoint_seconds)
     goes_on = resume and last.look()
-    if goes_on and isinstance(loaders["train"], Batches):
+    if goes_on and not isinstance(loaders["train"], Loaded):
         loaders["train"].start_at(last.epochs)
     own: list[Callback] = [history, best, last]
     if settings.patience is not None:
         own.append(EarlyStopping(SCORE, mode="max", patience=settings.patience, check_finite=False))
     with quiet():
-        trainer = trainer_for(settings, folder, [*own, *callbacks], partial=_may_lack_labels(module, splits))
+        trainer = trainer_for(
+            settings, folder, [*own, *callbacks], partial=settings.ranks > 1 and _may_lack_labels(module, splits)
+        )
         try:
             trainer.fit(
                 module,
@@ -146,7 +155,7 @@ def fit(
     return FitResult(tested, validated, rows, checkpoint, seconds, epochs, best_epoch)
 
 
-def _loaders(splits: Mapping[str, Split | Any], settings: FitSettings) -> dict[str, Batches | Loaded]:
+def _loaders(splits: Mapping[str, Rows | Any], settings: FitSettings) -> dict[str, Passes | Loaded]:
     names = {"train": "training", "validation": "validation", "test": "test"}
     if missing := [name for name in names if name not in splits]:
         raise ValueError(f"splits are {sorted(splits)}, expected {list(names)}: {missing[0]!r} is missing")
@@ -166,38 +175,56 @@ def _loaders(splits: Mapping[str, Split | Any], settings: FitSettings) -> dict[s
     }
 
 
-def _check_labels(module: MultiTaskModule, splits: Mapping[str, Split | Any]) -> None:
+def _check_labels(module: MultiTaskModule, splits: Mapping[str, Rows | Any]) -> None:
     """A loss passes over -100 in silence, a metric counts it as wrong; without any label no epoch is the best."""
     for name, rows in splits.items():
         if not isinstance(rows, Split):
             continue
-        labels = 0
-        for task in (module.tasks[own] for own in rows.targets if own in module.tasks):
-            known = replace(task, partial=True).labelled(rows.targets[task.name])
-            count = len(rows) if known is None else int(known.sum())
-            if count < len(rows) and not task.partial and task.likelihood is not None:
+        tasks = [module.tasks[own] for own in rows.targets if own in module.tasks]
+        for task in tasks:
+            if task.partial or task.likelihood is None:
+                continue
+            missing = len(rows) - _labelled_rows(task, rows.targets[task.name])
+            if missing:
                 raise ValueError(
-                    f"task {task.name!r} lacks labels (NaN or -100) in {len(rows) - count} of {len(rows)} {name} rows, "
-                    "expected all, or a task with partial=True"
+                    f"task {task.name!r} lacks labels (NaN or -100) in {missing} of {len(rows)} {name} rows, expected "
+                    "all, or a task with partial=True"
                 )
-            labels += count
-        if not labels:
+        # One label is enough: dense targets are not walked through to the end.
+        if not any(_labelled_rows(task, part) for task in tasks for part in _parts(rows.targets[task.name])):
             raise ValueError(
                 f"no task has a label in the {name} rows, expected some: label rows, or split in another way"
             )
 
 
-def _about(module: MultiTaskModule, loaders: Mapping[str, Batches | Loaded], settings: FitSettings) -> dict[str, Any]:
+def _labelled_rows(task: Task, targets: Tensor) -> int:
+    known = replace(task, partial=True).labelled(targets)
+    return len(targets) if known is None else int(known.sum())
+
+
+def _parts(targets: Tensor) -> Iterable[Tensor]:
+    """A few rows after the other, about a million labels each."""
+    rows = max(1, _LOOKED_AT * len(targets) // max(1, targets.numel()))
+    return (targets[start : start + rows] for start in range(0, len(targets), rows))
+
+
+def _about(
+    module: MultiTaskModule,
+    splits: Mapping[str, Rows | Any],
+    loaders: Mapping[str, Passes | Loaded],
+    settings: FitSettings,
+) -> dict[str, Any]:
     """What must be the same for a training to be the one that was interrupted."""
     same = ("epochs", "batch_size", "seed", "precision", "record_every", "patience", "devices", "nodes")
     return {
         "settings": {name: getattr(settings, name) for name in same},
-        "lr": module.lr,
+        "optimization": asdict(module.optimization),
+        "level": module.level,
         "tasks": list(module.tasks),
         "parameters": {name: list(own.shape) for name, own in module.named_parameters()},
         "model": repr(module.model),
         "batches": {name: len(batches) for name, batches in loaders.items()},
-        "rows": {name: _sample(batches.split) for name, batches in loaders.items() if isinstance(batches, Batches)},
+        "rows": {name: _identity(splits[name]) for name in loaders if isinstance(splits[name], Rows)},
     }
 
 
@@ -206,16 +233,20 @@ def _remembering(callbacks: Sequence[Callback]) -> list[str]:
     return sorted(own.state_key for own in callbacks if type(own).state_dict is not Callback.state_dict)
 
 
-def _sample(split: Split) -> list[int]:
-    """How many rows there are, and a number that is another one for other rows: of some, which takes no time."""
-    found = [len(split)]
-    for tensor in (split.inputs, *split.targets.values()):
-        some = tensor[:: max(1, len(split) // _SAMPLED)].detach().cpu().contiguous()
+def _identity(rows: Rows) -> list[int | str]:
+    """How many rows there are, and what tells them from others: their own word for it, or some of those in memory."""
+    if not isinstance(rows, Split):
+        return [len(rows), str(getattr(rows, "identity", ""))]
+    found: list[int | str] = [len(rows)]
+    for tensor in (rows.inputs, *rows.targets.values()):
+        bytes_a_row = max(1, tensor.numel() * tensor.element_size() // len(rows))
+        sampled = min(_SAMPLED, max(1, _SAMPLED_BYTES // bytes_a_row))
+        some = tensor[:: max(1, len(rows) // sampled)].detach().cpu().contiguous()
         found.append(zlib.crc32(some.view(torch.uint8).numpy().tobytes()))
     return found
 
 
-def _may_lack_labels(module: MultiTaskModule, splits: Mapping[str, Split | Any]) -> bool:
+def _may_lack_labels(module: MultiTaskModule, splits: Mapping[str, Rows | Any]) -> bool:
     train = splits["train"]
-    whole = isinstance(train, Split) and set(train.targets) == set(module.tasks)
+    whole = isinstance(train, Rows) and set(train.rows(slice(0, 1))[1]) == set(module.tasks)
     return not whole or any(task.partial for task in module.tasks.values())

@@ -9,18 +9,19 @@ import numpy as np
 import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 
-from counterpoint.data import Split
+from counterpoint.data import Rows
 from counterpoint.undisturbed import Undisturbed
 
 if TYPE_CHECKING:
     import lightning
 
 
-def fixed_rows(given: Split | Any, count: int | None) -> Any:
-    """So many rows of a split, in random order; a batch as it is."""
-    if not isinstance(given, Split):
+def fixed_rows(given: Rows | Any, count: int | None) -> Any:
+    """So many rows in random order, the same in every call, as :meth:`Split.drawn` has them; a batch as it is."""
+    if not isinstance(given, Rows):
         return given
-    return given.drawn(len(given) if count is None else count).rows(slice(None))
+    order = torch.randperm(len(given), generator=torch.Generator().manual_seed(0))
+    return given.rows(order[: len(given) if count is None else count])
 
 
 def moved(trainer: lightning.Trainer, module: lightning.LightningModule, batch: Any) -> Any:

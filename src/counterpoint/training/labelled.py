@@ -53,8 +53,15 @@ class Labelled:
         mask = self.masks[name]
         return values if mask is None else values[mask]
 
+    def labels(self, tasks: Mapping[str, Task], targets: Mapping[str, Tensor]) -> dict[str, int]:
+        """Over how many labels each of these tasks' losses is a mean: labelled rows, or what their pixels hold."""
+        return {
+            name: int(tasks[name].labels(targets[name])) if tasks[name].dense else rows
+            for name, rows in self.rows.items()
+        }
 
-def rows_everywhere(rows: Mapping[str, int], tasks: Mapping[str, Task], ranks: Ranks) -> dict[str, int]:
-    """Labelled rows by task, summed over the processes that share a batch; tasks without any are left out."""
-    counts = torch.tensor([rows.get(name, 0) for name in tasks], dtype=torch.float64)
+
+def labels_everywhere(labels: Mapping[str, int], tasks: Mapping[str, Task], ranks: Ranks) -> dict[str, int]:
+    """Labels by task, summed over the processes that share a batch; tasks without any are left out."""
+    counts = torch.tensor([labels.get(name, 0) for name in tasks], dtype=torch.float64)
     return {name: int(count) for name, count in zip(tasks, ranks.sum(counts).tolist(), strict=True) if count}

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
-from counterpoint.data import Split
+from counterpoint.data import Rows
 
 if TYPE_CHECKING:
-    from counterpoint.data import Batches
+    from counterpoint.data.split import Passes
 
 
 class Loaded:
@@ -70,23 +70,23 @@ class Loaded:
 
 
 def loader(
-    rows: Split | Any, name: str, size: int, *, shuffle_seed: int | None = None, rank: int = 0, ranks: int = 1
-) -> Batches | Loaded:
-    """Batches of a split, or a loader's own.
+    rows: Rows | Any, name: str, size: int, *, shuffle_seed: int | None = None, rank: int = 0, ranks: int = 1
+) -> Passes | Loaded:
+    """Batches of rows, or a loader's own.
 
     Args:
-        rows: A :class:`Split`, or a loader.
+        rows: A :class:`Split` or other :class:`~counterpoint.data.Rows`, or a loader.
         name: Of the rows, for errors.
-        size: Rows a batch, for a split.
-        shuffle_seed: Of their order, for a split.
+        size: Rows a batch, unless a loader decides.
+        shuffle_seed: Of their order, unless a loader decides.
         rank: Which of the processes this is.
         ranks: Processes that share each batch.
 
     Raises:
         ValueError: if there are no rows, or it is neither.
     """
-    made: Batches | Loaded
-    if isinstance(rows, Split):
+    made: Passes | Loaded
+    if isinstance(rows, Rows):
         made = rows.batches(size, shuffle_seed=shuffle_seed, rank=rank, ranks=ranks)
     else:
         made = Loaded(rows, name, rank, ranks)

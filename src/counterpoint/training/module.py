@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import lightning
@@ -12,7 +14,9 @@ from torch import Tensor
 from counterpoint.balancing import Weighting
 from counterpoint.balancing.ranks import WORLD, Ranks
 from counterpoint.training.counting import Counts, Score
-from counterpoint.training.labelled import Labelled, rows_everywhere
+from counterpoint.training.labelled import Labelled, labels_everywhere
+from counterpoint.training.optimization import Optimization
+from counterpoint.training.parameter_level import Level, ParameterLevel, checked_level, handed_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from counterpoint.tasks import Task
 
 SCORE = "validation/score"
+_LR = 1e-3
 Batch = tuple[Tensor, dict[str, Tensor]]
 
 
@@ -33,25 +38,32 @@ class MultiTaskModule(lightning.LightningModule):
     are trained along: their parameters are among the module's, they hear the ends of epochs, and those that look at the
     losses again after the optimizer's step (FAMO) get them. With several devices the FanOut balances over all of them.
 
-    Logged are ``train/loss/TASK``, ``train/weight/TASK``, ``validation/loss/TASK``, ``validation/METRIC/TASK``, the
-    same for ``test``, and ``validation/score``: the mean over tasks of the metric in units of ``task.unit``, negated
-    where less is better.
+    Logged are ``train/loss/TASK``, ``train/weight/TASK``, ``validation/loss/TASK``, ``validation/METRIC/TASK`` for each
+    of a task's metrics, the same for ``test``, and ``validation/score``: the mean over tasks of the (first) metric in
+    units of ``task.unit``, negated where less is better.
+
+    At level ``"parameters"`` the FanOut hands features on, and Lightning's backward is :func:`backward` with the
+    FanOut's weighting and options: T passes through the encoder, in one process.
 
     Args:
         model: The network.
         tasks: One task for each head.
         lr: Learning rate of Adam.
+        optimization: Another optimizer, or a learning rate that goes down; it then says the learning rate, too.
+        level: Where the tasks' gradients are compared: at the ``"features"`` or at the shared ``"parameters"``.
 
     Attributes:
         losses: Losses of the last training step by task, detached.
         attached_losses: The same with their graph, from ``training_step`` to the end of backward, then empty.
-        results: Loss and metric by task of the last pass over each split.
+        results: Loss and metrics by task of the last pass over each split: ``"loss"``, ``"metric"``, and the task's
+            other metrics by their names.
         shares_batches: Whether processes train on shares of one batch and evaluate all rows each, as :func:`fit` lets
             them. Losses are then means over the labelled rows of all shares. Otherwise a batch is a process's own, and
             losses count as the mean over processes.
 
     Raises:
-        ValueError: if the tasks are not those of the model.
+        ValueError: if the tasks are not those of the model, for two learning rates, or a weighting that makes no sense
+            at the level.
 
     Example:
         >>> from torch import nn
@@ -65,14 +77,24 @@ class MultiTaskModule(lightning.LightningModule):
         1.0
     """
 
-    def __init__(self, model: MultiTaskModel, tasks: Sequence[Task], lr: float = 1e-3) -> None:
+    def __init__(
+        self,
+        model: MultiTaskModel,
+        tasks: Sequence[Task],
+        lr: float = _LR,
+        *,
+        optimization: Optimization | None = None,
+        level: Level = "features",
+    ) -> None:
         super().__init__()
         names = [task.name for task in tasks]
         if sorted(names) != sorted(model.tasks):
             raise ValueError(f"tasks are {sorted(names)}, expected those of the model's heads, {sorted(model.tasks)}")
         self.model = model
         self.tasks = {task.name: task for task in tasks}
-        self.lr = lr
+        self.optimization = _one_optimization(lr, optimization)
+        self.level = level
+        self._parameter_level = ParameterLevel(model.fan_out) if checked_level(level) == "parameters" else None
         self.losses: dict[str, Tensor] = {}
         self.attached_losses: dict[str, Tensor] = {}
         # Their gradients come from all ranks' losses already; DDP would wait for hooks that run inside backward.
@@ -81,7 +103,7 @@ class MultiTaskModule(lightning.LightningModule):
         ]
         self.results: dict[str, dict[str, dict[str, float]]] = {}
         self.shares_batches = False
-        self._shared_batch: tuple[Tensor, dict[str, int]] | None = None
+        self._shared_batch: tuple[Tensor, dict[str, float]] | None = None
         # No modules: task names may hold dots. Not in the state_dict: metrics start anew in each pass.
         self._counts: dict[str, tuple[Counts, bool]] = {}
         self._score = Score(tasks)
@@ -95,26 +117,27 @@ class MultiTaskModule(lightning.LightningModule):
                 "for example with Split.only"
             )
         labelled = Labelled.of(self.tasks, targets)
-        everywhere = self._rows_everywhere(inputs, labelled.rows)
+        factors = self._factors(inputs)
+        everywhere = labelled.rows if factors is None else factors
         if not everywhere and not self._fan.ranks.active:
             return {}, {}, {}
         outputs = self.model(inputs, list(everywhere))
         losses, kept = {}, {}
-        for name, total in everywhere.items():
+        for name in everywhere:
             if name not in labelled.rows:  # other processes have labels: here it is a zero that depends on the features
                 losses[name] = outputs.pop(name).sum() * 0.0
                 continue
             outputs[name] = labelled.take(name, outputs[name])
             kept[name] = labelled.take(name, targets[name])
             losses[name] = self.tasks[name].loss(outputs[name], kept[name])
-            if everywhere is not labelled.rows:  # DDP takes the mean over processes, whoever has labels
-                losses[name] = losses[name] * (self._fan.ranks.size * labelled.rows[name] / total)
+            if factors is not None:
+                losses[name] = losses[name] * factors[name]
         return outputs, kept, losses
 
-    def _rows_everywhere(self, inputs: Tensor, rows: Mapping[str, int]) -> Mapping[str, int]:
-        """Labelled rows of the batch that all processes share, where this is a training step's."""
+    def _factors(self, inputs: Tensor) -> Mapping[str, float] | None:
+        """What losses are multiplied by, where this is a training step's batch that all processes share."""
         shared = self._shared_batch
-        return rows if shared is None or shared[0] is not inputs else shared[1]
+        return None if shared is None or shared[0] is not inputs else shared[1]
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Lightning writes the name of the hook that runs some 60 times a step; a module looks closely at each."""
@@ -156,6 +179,15 @@ class MultiTaskModule(lightning.LightningModule):
                 setattr(part, name, value.numpy() if isinstance(value, Tensor) else value)
 
     @property
+    def lr(self) -> float:
+        """The learning rate of the first epoch; those that search for one set it."""
+        return self.optimization.lr
+
+    @lr.setter
+    def lr(self, lr: float) -> None:
+        self.optimization = replace(self.optimization, lr=lr)
+
+    @property
     def _weightings(self) -> dict[str, Weighting]:
         """By path: some smooth another's weights."""
         return {path: part for path, part in self._fan.named_modules() if isinstance(part, Weighting)}
@@ -164,14 +196,25 @@ class MultiTaskModule(lightning.LightningModule):
         """The plain sum of the losses; the FanOut's backward does the rest. A batch without labels is passed over."""
         ranks = self._fan.ranks
         if self.shares_batches and ranks.active:
-            rows = Labelled.of(self.tasks, batch[1]).rows
-            self._shared_batch = batch[0], rows_everywhere(rows, self.tasks, ranks)
-        losses = self.outputs_and_losses(batch)[2]
+            labels = Labelled.of(self.tasks, batch[1]).labels(self.tasks, batch[1])
+            everywhere = labels_everywhere(labels, self.tasks, ranks)
+            # DDP takes the mean over processes, whoever has labels.
+            factors = {name: ranks.size * labels.get(name, 0) / total for name, total in everywhere.items()}
+            self._shared_batch = batch[0], factors
+        with handed_on(self._fan) if self._parameter_level is not None else nullcontext():
+            losses = self.outputs_and_losses(batch)[2]
         self.losses = {name: loss.detach() for name, loss in losses.items()}
         if not losses and not ranks.active:
             return None
         self.attached_losses = losses
         return self._fan.sum(losses)
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Of the sum of the losses, whose gradients the FanOut balances; or balanced at the shared parameters."""
+        if self._parameter_level is None:
+            super().backward(loss, *args, **kwargs)
+        else:
+            self._parameter_level.backward(self.attached_losses, self.shared_parameters(), self.trainer)
 
     @property
     def _fan(self) -> FanOut:
@@ -179,6 +222,8 @@ class MultiTaskModule(lightning.LightningModule):
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
         """Balances over all ranks, unless the FanOut was given a process group of its own."""
+        if self._parameter_level is not None:
+            self._parameter_level.check(self.trainer)
         if self.trainer.world_size > 1 and self._fan.ranks.group is None:
             self._fan.ranks = Ranks(WORLD)
 
@@ -191,6 +236,14 @@ class MultiTaskModule(lightning.LightningModule):
             weighting.reevaluated(self._fan.ranks.mean_by_task(losses, self._fan.tasks))
         self._shared_batch = None
 
+    def on_train_epoch_start(self) -> None:
+        """Each epoch has its learning rate."""
+        if self.optimization.decay_every is None:
+            return
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.optimization.lr_at(self.current_epoch)
+
     def on_train_epoch_end(self) -> None:
         """Weightings that count epochs hear of it."""
         if isinstance(self._fan.weighting, Weighting):
@@ -199,6 +252,8 @@ class MultiTaskModule(lightning.LightningModule):
     def on_after_backward(self) -> None:
         """Keeps a skipped task's non-finite gradient out of its own head, too."""
         self.attached_losses = {}
+        if self._parameter_level is not None:
+            return  # heads of skipped tasks got nothing
         record = self.model.fan_out.last
         for name in record.skipped if record is not None else ():
             self.model.heads[name].zero_grad()
@@ -230,8 +285,9 @@ class MultiTaskModule(lightning.LightningModule):
         self.results[split] = self._counts[split][0].results()
         if self.trainer.loggers:  # a call takes a millisecond
             for name, result in self.results[split].items():
-                self.log(f"{split}/loss/{name}", result["loss"])
-                self.log(f"{split}/{self.tasks[name].metric_name}/{name}", result["metric"])
+                for quantity, value in result.items():
+                    called = self.tasks[name].metric_name if quantity == "metric" else quantity
+                    self.log(f"{split}/{called}/{name}", value)
         self.log(f"{split}/score", self._score.of(self.results[split]))
 
     def on_validation_epoch_end(self) -> None:
@@ -252,10 +308,18 @@ class MultiTaskModule(lightning.LightningModule):
         return moved
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam on every parameter, all of them at once where PyTorch can: small networks have small steps."""
-        parameters = list(self.parameters())
-        fused = all(own.device.type in {"cpu", "cuda"} and own.is_floating_point() for own in parameters)
-        return torch.optim.Adam(parameters, lr=self.lr, fused=fused)
+        """One optimizer of every parameter; the learning rate is set when an epoch starts."""
+        return self.optimization.optimizer(self.parameters())
+
+
+def _one_optimization(lr: float, optimization: Optimization | None) -> Optimization:
+    if optimization is None:
+        return Optimization(lr=lr)
+    if lr not in {_LR, optimization.lr}:
+        raise ValueError(
+            f"lr is {lr} and optimization says {optimization.lr}, expected one of them: Optimization(lr=...)"
+        )
+    return optimization
 
 
 def _plain(value: Any) -> Any:

@@ -9,18 +9,18 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from counterpoint.data import Split
+    from counterpoint.data import Rows
     from counterpoint.training.module import MultiTaskModule
 
 
-def predict_split(module: MultiTaskModule, split: Split, batch_size: int = 4096) -> dict[str, Tensor]:
+def predict_split(module: MultiTaskModule, split: Rows, batch_size: int = 4096) -> dict[str, Tensor]:
     """Raw outputs of every head for every row, in the rows' order; labels are not looked at.
 
     The network computes as in evaluation, where it is, and is left as it was.
 
     Args:
         module: A trained module.
-        split: The rows.
+        split: The rows: a :class:`Split`, or others.
         batch_size: Rows at once; it changes outputs by no more than rounding.
 
     Returns:

@@ -103,15 +103,15 @@ class Probing:
     def loss_values(self, batch: Any, name: str, mode: Mode | None = None) -> list[Found]:
         """The loss of each task, over all rows (of chunks that have it)."""
         sums: dict[str, float] = {}
-        rows: dict[str, int] = {}
+        labels: dict[str, int] = {}
         with self._undisturbed() as place:
             for index, part in enumerate(self._chunks(batch)):
                 found = place.evaluate(partial(self._now, part.inputs[0], mode), rewind=index == 0)
-                known = self._known_rows(part)
+                known = self._known_labels(part)
                 for task, loss in found.items():
                     sums[task] = sums.get(task, 0.0) + float(loss) * known.get(task, part.rows)
-                    rows[task] = rows.get(task, 0) + known.get(task, part.rows)
-        return [(task, f"{name}_loss", total / rows[task]) for task, total in sums.items()]
+                    labels[task] = labels.get(task, 0) + known.get(task, part.rows)
+        return [(task, f"{name}_loss", total / labels[task]) for task, total in sums.items() if labels[task]]
 
     def loss_and_metric(self, batch: tuple[Tensor, dict[str, Tensor]], name: str) -> list[Found]:
         """Loss and metric of each task of a :class:`MultiTaskModule`, in evaluation."""
@@ -163,9 +163,12 @@ class Probing:
             losses = dict(self._own.losses_of(batch))
         return outputs, targets, losses
 
-    def _known_rows(self, part: Probe) -> Mapping[str, int]:
-        """Labelled rows by task, where the module's own losses are means over them."""
-        return {} if self.losses is not None else Labelled.of(self._own.tasks, part.inputs[0][1]).rows
+    def _known_labels(self, part: Probe) -> Mapping[str, int]:
+        """Labels by task, where the module's own losses are means over them."""
+        if self.losses is not None:
+            return {}
+        tasks, targets = self._own.tasks, part.inputs[0][1]
+        return Labelled.of(tasks, targets).labels(tasks, targets)
 
     def gradients(self, batch: Any, minibatches: int) -> list[Found]:
         """Norm and coherence of each task's gradient, and its conflict with the others where there are several."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from counterpoint.data import Split
+    from counterpoint.data import Rows
 
     Module = lightning.LightningModule
 
@@ -52,7 +52,7 @@ class TrajectoryCallback(lightning.Callback):
     that is resumed goes on.
 
     Args:
-        train: Training rows: a :class:`Split`, or one batch, which is looked at whole.
+        train: Training rows: a :class:`Split` or others, or one batch, which is looked at whole.
         test: Rows to test on, the same; without them only training losses are recorded.
         rows: Rows of each split that are looked at, drawn once; ``None`` for all.
         schedule: When to look.
@@ -108,8 +108,8 @@ class TrajectoryCallback(lightning.Callback):
 
     def __init__(
         self,
-        train: Split | Any,
-        test: Split | Any = None,
+        train: Rows | Any,
+        test: Rows | Any = None,
         *,
         rows: int | None = 256,
         schedule: Schedule | None = None,
