@@ -13,6 +13,8 @@ from counterpoint.report.wording import NO_BREAK, listing, percent, signed
 from counterpoint.study.summary import BASELINE, delta_m
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
 LEVEL = f"95{NO_BREAK}% interval"
@@ -134,8 +136,22 @@ def _balancing(scores: pd.DataFrame) -> str:
 
 
 def _sentence(lead: str, scores: pd.DataFrame, methods: list[Method], reference: str) -> str:
-    total = len(tasks_of(scores))
-    comparisons = [compare(scores, method, reference) for method in methods]
+    return outcomes(lead, [compare(scores, method, reference) for method in methods], len(tasks_of(scores)))
+
+
+def outcomes(lead: str, comparisons: Sequence[Comparison], total: int) -> str:
+    r"""One sentence on several comparisons, those with the same outcome together.
+
+    Args:
+        lead: What the methods are compared with, as the sentence begins.
+        comparisons: At least one.
+        total: How many tasks there are.
+
+    Example:
+        >>> found = Comparison(Method("m", "MGDA-UB", "#c84e00", "solid"), Outcome.BETTER, Estimate(2, 1, 3, 0.4, 3), 2)
+        >>> outcomes("Compared with each task alone", [found], 2).replace("\N{NO-BREAK SPACE}", " ")
+        'Compared with each task alone, MGDA-UB (+2.0 %, 95 % interval +1.0 to +3.0) did better.'
+    """
     clauses = []
     for outcome in Outcome:
         named = [_named(c, total) for c in comparisons if c.outcome is outcome]

@@ -27,6 +27,7 @@ class RunProgress:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
+            TextColumn("{task.description}"),
             console=console,
         )
         self._bar = TaskID(0)

@@ -49,4 +49,27 @@
     folded.forEach((fold) => { fold.open = false; });
     plots.forEach(show);
   });
+
+  // Tables that can be sorted get their buttons here: without JavaScript there are none that do nothing.
+  const amount = (row, column) => {
+    const value = parseFloat(row.cells[column].dataset.value);
+    return Number.isNaN(value) ? -Infinity : value;
+  };
+  document.querySelectorAll("table.sortable").forEach((table) => {
+    const heads = [...table.tHead.rows[0].cells];
+    const original = [...table.tBodies[0].rows];
+    heads.forEach((head, column) => {
+      const button = document.createElement("button");
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const down = column > 0 && head.getAttribute("aria-sort") !== "descending";
+        const sign = down ? -1 : 1;
+        const rows = column ? [...original].sort((a, b) => sign * (amount(a, column) - amount(b, column))) : original;
+        heads.forEach((other) => other.removeAttribute("aria-sort"));
+        if (column) head.setAttribute("aria-sort", down ? "descending" : "ascending");
+        table.tBodies[0].append(...rows);
+      });
+    });
+  });
 })();
