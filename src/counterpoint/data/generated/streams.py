@@ -1,0 +1,44 @@
+"""One stream of random numbers for each generated row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SPLITS = ("train", "validation", "test")
+
+
+def row_stream(seed: int, source: int, split: str, row: int) -> np.random.Generator:
+    """Random numbers that depend on the seed, the data set, the split and the row alone.
+
+    Rows stay as they are when a split grows, and no two splits share a stream.
+
+    Args:
+        seed: The user's seed, 0 or more.
+        source: Number of the data set, so that two data sets of one seed have nothing in common.
+        split: One of ``"train"``, ``"validation"`` and ``"test"``.
+        row: Number of the row in its split.
+
+    Example:
+        >>> row_stream(0, 1, "train", 5).integers(10**6) == row_stream(0, 1, "train", 5).integers(10**6)
+        True
+    """
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(source, SPLITS.index(split), row)))
+
+
+def checked_numbers(**numbers: tuple[int, int]) -> None:
+    """Looks at whole numbers that a user gave.
+
+    Args:
+        **numbers: For each name the number and the least it may be.
+
+    Raises:
+        ValueError: for a number below its least.
+
+    Example:
+        >>> checked_numbers(height=(4, 8))
+        Traceback (most recent call last):
+        ValueError: height is 4, expected at least 8
+    """
+    for name, (number, least) in numbers.items():
+        if number < least:
+            raise ValueError(f"{name} is {number}, expected at least {least}")
