@@ -14,16 +14,16 @@ _CHANNELS = {"binary": 1, "offsets": 2, "depth": 1, "normals": 3, "map": 1}
 class ImageTarget:
     """One kind of label that the images of a source carry. Missing: NaN in floating point, -100 in integers.
 
-    ============== ================ ==================================================================================
-    kind           one row          values
-    ============== ================ ==================================================================================
-    binary         int64 []         0 or 1
-    segmentation   integer [H, W]   index of a class
+    ============== ================= =================================================================================
+    kind           one row           values
+    ============== ================= =================================================================================
+    binary         int64 []          0 or 1
+    segmentation   integer [H, W]    index of a class
     offsets        float32 [2, H, W] (dy, dx) from the instance's centre to the pixel, in pixels of this resolution
     depth          float32 [1, H, W] in ``unit``
     normals        float32 [3, H, W] unit vectors (x right, y down, z forward) that face the camera
     map            float32 [1, H, W] any other map, such as edges or keypoints
-    ============== ================ ==================================================================================
+    ============== ================= =================================================================================
 
     Attributes:
         name: Of the task.

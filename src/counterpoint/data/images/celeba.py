@@ -1,0 +1,149 @@
+"""CelebA: faces with 40 attributes."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from counterpoint.data.images.assembly import Handling
+from counterpoint.data.images.augmentation import Augmentation
+from counterpoint.data.images.columns import Column, Files, Known
+from counterpoint.data.images.listing import chosen_tasks
+from counterpoint.data.images.target import ImageTarget
+
+if TYPE_CHECKING:
+    from counterpoint.data.images.rows import ImageRows
+
+_LAYOUT = (
+    "CelebA as downloaded: img_align_celeba/, list_attr_celeba.txt, list_eval_partition.txt under root (or in its "
+    "folders Img/, Anno/, Eval/)"
+)
+_SPLITS = ("train", "validation", "test")  # 0, 1, 2 in the file
+
+
+@dataclass(frozen=True)
+class CelebA:
+    """CelebA (Liu et al. 2015), aligned and cropped: one binary task for each attribute, named as in its file.
+
+    The official partition: 162,770 training, 19,867 validation, 19,962 test images. Sener & Koltun (2018, Section 5.2)
+    train on all 40 attributes at 64 x 64, Fifty et al. (2021) on nine of them.
+
+    Attributes:
+        root: The folder with ``img_align_celeba/``, ``list_attr_celeba.txt``, ``list_eval_partition.txt``, or with the
+            folders ``Img``, ``Anno``, ``Eval`` that have them.
+        size: Height and width of the images; a number for squares.
+        attributes: The attributes that are tasks; all of the file if empty.
+        cache: Folder that keeps decoded and resized images (12 kB each at 64 x 64), ``None`` for none.
+        workers: Processes that decode batches ahead of a training.
+        augmentation: Of training pictures; the papers have none.
+
+    Raises:
+        ValueError: from ``targets`` and ``splits()``: for missing files, files of another form, an attribute that is
+            not in the file, an image without attributes or attributes without image, a split without rows.
+    """
+
+    root: Path
+    size: int | tuple[int, int] = 64
+    attributes: tuple[str, ...] = ()
+    cache: Path | None = field(default=None, repr=False)
+    workers: int = field(default=0, repr=False)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    @property
+    def targets(self) -> tuple[ImageTarget, ...]:
+        """The attributes as tasks. Reads the first lines of the attributes' file."""
+        with self._file("Anno", "list_attr_celeba.txt").open(encoding="utf-8") as lines:
+            head = [lines.readline() for _ in range(2)]
+        return tuple(ImageTarget(name, "binary") for name in self._chosen(head[1].split()))
+
+    def with_seed(self, seed: int) -> CelebA:  # noqa: ARG002
+        """The same: CelebA has an official partition."""
+        return self
+
+    def splits(self) -> dict[str, ImageRows]:
+        """Rows of the official partition, in its order: images [3, H, W], targets int64 []."""
+        folder = self._file("Img", "img_align_celeba")
+        listed = self._file("Eval", "list_eval_partition.txt")
+        parts = _partition(listed)
+        names, found, values = _attributes(self._file("Anno", "list_attr_celeba.txt"))
+        images = {path.name for path in folder.iterdir()}
+        place = {name: row for row, name in enumerate(found)}
+        for name in parts:
+            if name not in images:
+                raise ValueError(f"{folder} has no {name}, expected every image of {listed}")
+            if name not in place:
+                raise ValueError(f"list_attr_celeba.txt has no line for {name}, expected every image of {listed}")
+        chosen = self._chosen(names)
+        known = torch.from_numpy(values[[place[name] for name in parts]]).long()
+        labels: dict[ImageTarget, Column] = {
+            ImageTarget(name, "binary"): Known(known[:, names.index(name)].contiguous()) for name in chosen
+        }
+        size = (self.size, self.size) if isinstance(self.size, int) else (self.size[0], self.size[1])
+        handling = Handling(size, cache=self.cache, workers=self.workers, augmentation=self.augmentation)
+        rows = handling.rows("celeba", Files(folder, tuple(parts)), dict(labels))
+        split = np.array(list(parts.values()))
+        splits = {}
+        for number, name in enumerate(_SPLITS):
+            own = torch.from_numpy(np.flatnonzero(split == number))
+            if not len(own):
+                raise ValueError(f"{listed} has no image with {number}, expected some: these are the {name} rows")
+            splits[name] = replace(rows, chosen=own)
+        return splits
+
+    def _file(self, folder: str, name: str) -> Path:
+        """Beside the others, or in the folder that it is downloaded in."""
+        root = Path(self.root).expanduser()
+        found = next((path for path in (root / name, root / folder / name) if path.exists()), None)
+        if found is None:
+            raise ValueError(f"{root / name} is missing, expected {_LAYOUT}")
+        return found
+
+    def _chosen(self, names: list[str]) -> tuple[str, ...]:
+        for name in self.attributes:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f": did you mean {near[0]!r}?" if near else f", expected some of {', '.join(names)}"
+                raise ValueError(f"list_attr_celeba.txt has no attribute {name!r}{hint}")
+        return chosen_tasks(self.attributes, dict.fromkeys(names), "list_attr_celeba.txt")
+
+
+def _partition(path: Path) -> dict[str, int]:
+    """The split of each image."""
+    parts: dict[str, int] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        words = line.split()
+        if len(words) == 2 and words[1] in {"0", "1", "2"}:
+            parts[words[0]] = int(words[1])
+        elif words:
+            raise ValueError(f"{path}, line {number} is {line[:80]!r}, expected an image's name and 0, 1 or 2")
+    return parts
+
+
+def _attributes(path: Path) -> tuple[list[str], list[str], np.ndarray]:
+    """Names of the attributes, names of the images, and uint8 [images, attributes] of 0 and 1."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if len(lines) < 2 or not lines[0].strip().isdigit():
+        raise ValueError(f"{path} begins with {lines[0][:80] if lines else ''!r}, expected the number of images")
+    names = lines[1].split()
+    found, answers = [], []
+    for number, line in enumerate(lines[2:], start=3):
+        words = line.split()
+        if not words:
+            continue
+        # As text, one character a value: 8 million numbers take a second.
+        signs = "".join(words[1:])
+        answer = signs.replace("-1", "0")
+        if len(words) != len(names) + 1 or "0" in signs or len(answer) != len(names) or answer.strip("01"):
+            raise ValueError(
+                f"{path}, line {number} has {len(words) - 1} values for {words[0]}, expected -1 or 1 for each of the "
+                f"{len(names)} attributes"
+            )
+        found.append(words[0])
+        answers.append(answer)
+    values = np.frombuffer("".join(answers).encode(), dtype=np.uint8) - ord("0")
+    return names, found, values.reshape(len(found), len(names))
