@@ -124,7 +124,10 @@ def compare(make, tasks_by_step=((TASKS, TASKS),) * 3, accumulate=1, tolerance=1
         assert same_on_both_ranks(weights), f"{weights} on rank {rank}"
         assert same_on_both_ranks(flat(net))
         torch.testing.assert_close(weights, expected, rtol=tolerance, atol=tolerance)
-        torch.testing.assert_close(net.fan.last.gram, alone.fan.last.gram, rtol=1e-9, atol=1e-12, equal_nan=True)
+        relative = 10 * tolerance
+        torch.testing.assert_close(
+            net.fan.last.gram, alone.fan.last.gram, rtol=relative, atol=tolerance / 100, equal_nan=True
+        )
         torch.testing.assert_close(flat(net), flat(alone), rtol=0, atol=tolerance)
         assert net.fan.last.present == alone.fan.last.present
         assert not net.fan._anchors, "graphs of earlier steps are kept alive"
@@ -182,10 +185,24 @@ def partial_labels():
     compare_with_nothing(MGDA, [nothing_left, nobody_has_any, nothing_left])
 
 
-def compare_with_nothing(make, steps):
+def gradients_that_do_not_wait():
+    labels = [(TASKS, ["a", "c"]), (["b", "c"], []), ([], ["a"]), (["a"], ["a", "b"]), ([], []), (TASKS, TASKS)]
+    for reduce, tolerance in (("stream", 1e-10), ("bfloat16", 1e-3)):  # a number may be rounded up on one side only
+        options = {"process_group": "world", "reduce": reduce, "tolerance": tolerance}
+        with named(reduce):
+            compare(MGDA, **options, accumulate=2)
+            compare(Nash, **options, heads="weighted", every=2)
+            compare(METHODS["gradnorm"], **options)
+            compare(METHODS["dibs"], labels[:4], **options, unused=True)
+            compare_with_nothing(MGDA, labels, reduce=reduce)
+    with pytest.raises(ValueError, match="on_nonfinite='skip' with reduce='stream' and a process group"):
+        FanOut(MGDA(), TASKS, process_group="world", reduce="stream", on_nonfinite="skip")
+
+
+def compare_with_nothing(make, steps, **options):
     """A step without labels anywhere changes nothing and holds nobody up."""
     rank = dist.get_rank()
-    net = seeded(0, Net, make(), process_group="world")
+    net = seeded(0, Net, make(), process_group="world", **options)
     ddp = DistributedDataParallel(net, find_unused_parameters=True)
     for step, tasks in enumerate(steps):
         net.zero_grad()

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch was built
 
 def test_training_on_two_ranks_equals_training_on_one_with_the_joined_batch(tmp_path):
     layer = ["every_method", "options_of_the_layer", "groups_and_copies", "methods_that_need_the_gradients_themselves"]
-    programs = [*layer, "the_function"]
+    programs = [*layer, "gradients_that_do_not_wait", "the_function"]
     ended = run(PROGRAMS, tmp_path, *programs)
     assert ended.codes == [0, 0], ended.said
     assert ended.done == [programs, programs], ended.said

@@ -8,8 +8,7 @@ import torch
 
 from counterpoint.balancing.arrivals import Arrivals, Rounded
 from counterpoint.balancing.layout import one_of
-from counterpoint.balancing.sign_sketch import SignSketch
-from counterpoint.balancing.streamed import Streamed
+from counterpoint.balancing.streamed import Carried, Streamed
 from counterpoint.balancing.weightings.weighting import one_line
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class Reduction:
         if kind is not None:
             one_of("reduce", kind, Reduce)
         self.kind = kind
-        self._sketch = SignSketch() if kind == "stream" else None
+        self._carried = Carried() if kind == "stream" else None
 
     def accept(self, balance: Balance) -> None:
         """Refuses what needs gradients that are gone.
@@ -63,4 +62,4 @@ class Reduction:
         if self.kind is None:
             return None
         like = [torch.empty_strided(f.shape, f.stride(), dtype=f.dtype, device="meta") for f in features]
-        return Rounded(like) if self._sketch is None else Streamed(like, self._sketch)
+        return Rounded(like) if self._carried is None else Streamed(like, self._carried)

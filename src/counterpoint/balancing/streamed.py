@@ -12,13 +12,37 @@ from torch import Tensor
 from counterpoint.balancing.arrivals import Arrivals
 from counterpoint.balancing.combine import measure, record, weigh
 from counterpoint.balancing.gram import flat
+from counterpoint.balancing.sign_sketch import SignSketch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from counterpoint.balancing.combine import Balance, Row, Told
-    from counterpoint.balancing.sign_sketch import SignSketch
     from counterpoint.balancing.step_record import StepRecord
+
+
+class Carried:
+    """What goes from one use of a layer to the next.
+
+    Attributes:
+        sketch: The same for all: its signs are made once.
+    """
+
+    def __init__(self) -> None:
+        self.sketch = SignSketch()
+        self._pass = -1
+        self._before: dict[str, float] = {}
+
+    def weights(self, balance: Balance) -> dict[str, float]:
+        """The last weights when the running backward pass began, however many uses of the layer it has ended since."""
+        running = torch._C._current_graph_task_id()  # noqa: SLF001
+        if running != self._pass:
+            self._pass, self._before = running, dict(balance.reuse.last)
+        return self._before
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without the backward pass: another process counts anew."""
+        return self.__dict__ | {"_pass": -1}
 
 
 class Streamed(Arrivals):
@@ -30,12 +54,12 @@ class Streamed(Arrivals):
 
     Args:
         like: See :class:`Arrivals`.
-        sketch: Serves all uses of the layer.
+        carried: Serves all uses of the layer.
     """
 
-    def __init__(self, like: Sequence[Tensor], sketch: SignSketch) -> None:
+    def __init__(self, like: Sequence[Tensor], carried: Carried) -> None:
         super().__init__(like)
-        self._sketch = sketch
+        self._carried = carried
         self.forget()
 
     def forget(self) -> None:
@@ -43,14 +67,11 @@ class Streamed(Arrivals):
         super().forget()
         self._sketches: dict[str, Tensor] = {}
         self._sums: list[Tensor | None] = [None] * len(self.like)
-        self._weights: dict[str, float] | None = None
 
     def keep(self, task: str, row: Row, balance: Balance) -> None:
         """Sketches it and adds it up."""
-        if self._weights is None:  # those of this pass, even if another use of the layer ends meanwhile
-            self._weights = dict(balance.reuse.last)
         vectors = [None if g is None else flat(g, [like]) for g, like in zip(row, self.like, strict=True)]
-        sketched = self._sketch(vectors, [feature.numel() for feature in self.like])
+        sketched = self._carried.sketch(vectors, [feature.numel() for feature in self.like])
         self._sketches[task] = sketched
         if balance.on_nonfinite == "skip" and not bool(sketched.isfinite().all()):
             self._sums = [
@@ -58,7 +79,7 @@ class Streamed(Arrivals):
                 for total, gradient in zip(self._sums, row, strict=True)
             ]
             return
-        weight = _weight_of(task, self._weights)
+        weight = _weight_of(task, self._carried.weights(balance))
         for position, gradient in enumerate(row):
             total = self._sums[position]
             if gradient is None:
@@ -76,21 +97,12 @@ class Streamed(Arrivals):
             return [None] * len(self.like), record(balance.tasks, (), nothing, nothing.reshape(0, 0), ())
         sketches = Sketches([self._sketches[task] for task in present]) if present else None
         with torch.no_grad():
+            before = self._carried.weights(balance)
             # An entry with no tensors a task: the gradients themselves are gone.
             step = measure(dict.fromkeys(present, ()), sketches, balance, told)
             _, found = weigh({}, None, step, balance, 0)
-            taken, factor = self._taken(found, balance)
+            taken, factor = _taken(found, balance, before)
             return [_narrow(total, factor, like) for total, like in zip(self._sums, self.like, strict=True)], taken
-
-    def _taken(self, found: StepRecord, balance: Balance) -> tuple[StepRecord, float]:
-        """The record of this step, and what its sum is still to be multiplied by; keeps the weights for the next."""
-        weights = dict(zip(found.tasks, found.weights.tolist(), strict=True))
-        new = {task: weights[task] for task in found.present if math.isfinite(weights[task])}
-        before = dict(balance.reuse.last) if self._weights is None else self._weights  # None: on a rank without labels
-        balance.reuse.last = {**balance.reuse.last, **new}
-        factor = 1.0 if before or not new else math.fsum(new.values()) / len(new)
-        used = [_weight_of(task, before) * factor if task in found.present else 0.0 for task in found.tasks]
-        return replace(found, weights=found.weights.new_tensor(used)), factor
 
 
 class Sketches:
@@ -108,6 +120,16 @@ class Sketches:
         matrix = torch.stack([sketch.to(self._sketches[0]) for sketch in self._sketches]).to("cpu", torch.float64)
         gram = matrix @ matrix.T
         return (gram + gram.T).mul_(0.5)
+
+
+def _taken(found: StepRecord, balance: Balance, before: Mapping[str, float]) -> tuple[StepRecord, float]:
+    """The record of this step, and what its sum is still to be multiplied by; keeps the weights for the next."""
+    weights = dict(zip(found.tasks, found.weights.tolist(), strict=True))
+    new = {task: weights[task] for task in found.present if math.isfinite(weights[task])}
+    balance.reuse.last = {**balance.reuse.last, **new}
+    factor = 1.0 if before or not new else math.fsum(new.values()) / len(new)
+    used = [_weight_of(task, before) * factor if task in found.present else 0.0 for task in found.tasks]
+    return replace(found, weights=found.weights.new_tensor(used)), factor
 
 
 def _weight_of(task: str, weights: Mapping[str, float]) -> float:
