@@ -317,10 +317,9 @@ def the_function():
                 compare_function(MGDA, level, partial, by_hand)
                 compare_function(MGDA, level, partial, by_hand, heads="weighted")
         compare_function(MGDA, level, full, every=2)
-        if "shared" in level:
-            for tasks in (full, partial):
-                compare_function(METHODS["dibs"], level, tasks, memory="recompute")
-                compare_function(METHODS["dibs"], level, tasks, memory="recompute", max_bytes=10**6, heads="weighted")
+        for tasks in (full, partial):
+            compare_function(METHODS["dibs"], level, tasks, memory="recompute")
+            compare_function(METHODS["dibs"], level, tasks, memory="recompute", max_bytes=10**6, heads="weighted")
 
 
 def non_finite_gradients_in_the_function():

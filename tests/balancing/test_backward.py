@@ -81,6 +81,51 @@ def test_recompute_equals_store_whatever_the_budget(seed, T, gradients, name):
     torch.testing.assert_close(grads["store"], grads["recompute"], rtol=1e-6, atol=1e-9)
 
 
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 6),
+    st.sampled_from([None, 2, 3, 9]),
+    st.sampled_from(["mgda", "dibs", "gradnorm"]),
+    st.sampled_from(["own", "weighted"]),
+)
+def test_recompute_equals_store_at_the_features(seed, T, gradients, name, heads):
+    found = {}
+    for memory in ("store", "recompute"):
+        net = Net(T, seed)
+        z = net.encoder[:2](net.x)
+        features = (z, net.encoder[2](z))  # the second is made of the first
+        losses = {
+            task: loss + features[0][:, k].square().sum()
+            for k, (task, loss) in enumerate(net.losses(features[1]).items())
+        }
+        one = sum(feature.numel() * 8 for feature in features)
+        limit = {"max_bytes": gradients * one} if memory == "recompute" and gradients else {}
+        record = backward(losses, get_weighting(name), features=features, memory=memory, heads=heads, **limit)
+        found[memory] = record.gram, record.weights, flat_grad([p for p in net.parameters() if p.requires_grad])
+    torch.testing.assert_close(found["store"], found["recompute"], rtol=1e-6, atol=1e-9)
+    assert found["store"][2].any()
+
+
+def test_non_finite_gradients_and_small_budgets_in_recomputing_at_the_features():
+    for policy in ("raise", "skip", "propagate"):
+        net = Net(3)
+        z = net.encoder(net.x)
+        losses = net.losses(z)
+        losses["t1"] = losses["t1"] * float("nan")
+        options = {"features": z, "memory": "recompute", "on_nonfinite": policy}
+        if policy == "raise":
+            with pytest.raises(NonFiniteGradientError, match="'t1'"):
+                backward(losses, MGDA(), **options)
+            assert not flat_grad([p for p in net.parameters() if p.requires_grad]).any()
+            with pytest.raises(ValueError, match="max_bytes=10, expected at least 672, the size of two task gradients"):
+                backward(losses, MGDA(), **options, max_bytes=10)
+            continue
+        record = backward(losses, MGDA(), **options)
+        finite = flat_grad([p for p in net.encoder.parameters() if p.requires_grad]).isfinite().all()
+        assert bool(finite) == (policy == "skip")
+        assert record.skipped == (("t1",) if policy == "skip" else ())
+
+
 def test_recompute_holds_no_more_task_gradients_than_asked_for():
     """Counted by the gradients that are alive while new ones are taken."""
     net, alive, peak = Net(6, width=64), [], 0

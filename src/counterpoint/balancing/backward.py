@@ -9,14 +9,15 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from counterpoint.balancing.blockwise import Memory, Plan
 from counterpoint.balancing.combine import Balance, OnNonfinite, Told, record
 from counterpoint.balancing.feature_level import at_features
 from counterpoint.balancing.layout import HeadGradients, checked_names, checked_scaler, checked_tensors, one_of, policy
 from counterpoint.balancing.losses import checked_losses
-from counterpoint.balancing.parameter_level import Memory, Plan, at_parameters
+from counterpoint.balancing.parameter_level import at_parameters
 from counterpoint.balancing.ranks import Group, Ranks
 from counterpoint.balancing.reuse import Reuse
-from counterpoint.balancing.task_gradients import ParameterGradients
+from counterpoint.balancing.task_gradients import FeatureGradients, ParameterGradients
 from counterpoint.balancing.weigh import Level, accept
 from counterpoint.balancing.weightings.weighting import Weighting
 
@@ -69,8 +70,9 @@ def backward(
             learn. Default: those of ``losses``.
         every: New weights every n-th call with this weighting object; in between, parameter level costs one pass.
         scale: What the losses are multiplied by: 1/n under gradient accumulation over n micro-batches.
-        memory: For parameter level: ``"store"`` keeps T gradients; ``"recompute"`` gathers the Gram matrix block by
-            block from at most ``max_bytes`` of task gradients, then makes one weighted pass. Same result.
+        memory: ``"store"`` keeps T gradients; ``"recompute"`` gathers the Gram matrix block by block from at most
+            ``max_bytes`` of task gradients, then makes one weighted pass. Same result, for about T^2 / (2 m) passes if
+            m + 1 gradients fit: through the heads alone at feature level.
         max_bytes: For ``"recompute"``; default two task gradients, the least.
         process_group: The ranks that train together (``"world"`` for all): the weights are those of the joined batch.
             Averaging ``.grad`` stays with DDP, whose hooks see one ordinary backward pass. Every rank has to call, one
@@ -128,7 +130,8 @@ def backward(
         return record(names, (), nothing, nothing.reshape(0, 0), ())
     if shared is None:
         forks = _live(checked_tensors(features), "features")
-        return at_features(values, forks, balance, told, weighted=heads == "weighted")
+        plan = Plan(memory, max_bytes)
+        return at_features(FeatureGradients(values, forks), balance, told, weighted=heads == "weighted", plan=plan)
     gradients = ParameterGradients(values, _live(_distinct(shared), "shared parameters"))
     return at_parameters(gradients, balance, told, weighted=heads == "weighted", plan=Plan(memory, max_bytes))
 

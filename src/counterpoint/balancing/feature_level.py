@@ -5,29 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
-from counterpoint.balancing.combine import Balance, Told, combine
+from counterpoint.balancing.blockwise import BlockwiseGram
+from counterpoint.balancing.combine import Balance, Told, combine, measure, weigh
 from counterpoint.balancing.task_gradients import FeatureGradients, add_to_grad, backward_through_heads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from torch import Tensor
+
+    from counterpoint.balancing.blockwise import Plan
     from counterpoint.balancing.combine import Row
     from counterpoint.balancing.step_record import StepRecord
 
+# What is to go down to the encoder, the record, and the heads' gradients.
+_Done = tuple["Sequence[Tensor | None]", "StepRecord", "dict[str, Row]"]
 
-def at_features(
-    losses: Mapping[str, Tensor], features: Sequence[Tensor], balance: Balance, told: Told, *, weighted: bool
-) -> StepRecord:
-    """One pass through each head, then one through the encoder."""
+
+def at_features(gradients: FeatureGradients, balance: Balance, told: Told, *, weighted: bool, plan: Plan) -> StepRecord:
+    """One pass through each head, or more with less memory, then one through the encoder."""
     balance.ranks.meet()
-    gradients = FeatureGradients(losses, features)
-    rows: dict[str, Row] = {}
-    own: dict[str, Row] = {}
-    for task in losses:
-        rows[task], own[task] = gradients.row(task)
-    combined, record = combine(rows, balance, told)
+    losses, features = gradients.losses, gradients.features
+    if plan.memory == "store":
+        combined, record, own = _stored(gradients, balance, told)
+    else:
+        combined, record, own = _recomputed(gradients, balance, told, plan.max_bytes)
     weights = dict(zip(record.tasks, record.weights.tolist(), strict=True))
     factors = {task: weights[task] if weighted else 1.0 for task in losses if task not in record.skipped}
     seeds = [
@@ -42,3 +45,30 @@ def at_features(
             add_to_grad(gradients.own[task], own[task], factor)
     torch.autograd.backward(list(features), seeds)
     return record
+
+
+def _stored(gradients: FeatureGradients, balance: Balance, told: Told) -> _Done:
+    rows: dict[str, Row] = {}
+    own: dict[str, Row] = {}
+    for task in gradients.losses:
+        rows[task], own[task] = gradients.row(task)
+    return *combine(rows, balance, told), own
+
+
+def _recomputed(gradients: FeatureGradients, balance: Balance, told: Told, max_bytes: int | None) -> _Done:
+    """The same from a few gradients at a time and one weighted pass through the heads."""
+    own: dict[str, Row] = {}
+
+    def row_of(task: str) -> Row:
+        row, heads = gradients.row(task, with_own=task not in own)
+        own.setdefault(task, heads)
+        return row
+
+    tasks = tuple(gradients.losses)
+    products = BlockwiseGram(row_of, tasks, gradients.features, max_bytes)
+    # An entry with no tensors a task: the gradients themselves are gone.
+    step = measure(dict.fromkeys(tasks, ()), products if tasks else None, balance, told)
+    _, record = weigh({}, None, step, balance, 0)
+    weights = dict(zip(record.tasks, record.weights.tolist(), strict=True))
+    combined = gradients.weighted({task: weights[task] for task in tasks if task not in record.skipped})
+    return combined, record, own

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
+from counterpoint.balancing.blockwise import BlockwiseGram
 from counterpoint.balancing.combine import Balance, Told, combine, record, weigh
-from counterpoint.balancing.gram import TaskGradients
 from counterpoint.balancing.ranks import Ranks
 from counterpoint.balancing.step import Step
 from counterpoint.balancing.step_record import StepRecord
@@ -19,22 +19,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from counterpoint.balancing.blockwise import Plan
     from counterpoint.balancing.combine import Row
-
-Memory = Literal["store", "recompute"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much of T task gradients lives at once.
-
-    Attributes:
-        memory: ``"store"`` all, or ``"recompute"`` them in blocks.
-        max_bytes: The most that blocks may take; two task gradients by default.
-    """
-
-    memory: Memory = "store"
-    max_bytes: int | None = None
 
 
 def at_parameters(
@@ -129,13 +115,8 @@ def _usable(taken: StepRecord, gradients: ParameterGradients) -> dict[str, float
 def _gathered(
     gradients: ParameterGradients, present: Sequence[str], ranks: Ranks, max_bytes: int | None
 ) -> tuple[Tensor, dict[str, Row]]:
-    """The Gram matrix from a few task gradients at a time: a block is kept, and the later tasks pass by one by one."""
+    """The Gram matrix from a few task gradients at a time, and the heads' gradients."""
     shared = gradients.shared
-    one = sum(tensor.numel() * tensor.element_size() for tensor in shared)
-    budget = 2 * one if max_bytes is None else max_bytes
-    if budget < 2 * one:
-        raise ValueError(f"max_bytes={max_bytes}, expected at least {2 * one}, the size of two task gradients")
-    block = min(len(present), max(1, budget // one - 1))
     own: dict[str, Row] = {}
 
     def row_of(task: str) -> Row:
@@ -145,15 +126,7 @@ def _gathered(
         own.setdefault(task, heads)
         return tuple(ranks.mean(row, shared)) if ranks.active else row
 
-    gram = torch.zeros(len(present), len(present), dtype=torch.float64)
-    for start in range(0, len(present), block):
-        stop = min(start + block, len(present))
-        kept = TaskGradients([row_of(task) for task in present[start:stop]])
-        gram[start:stop, start:stop] = kept.gram_on_host()
-        for later in range(stop, len(present)):
-            gram[start:stop, later] = gram[later, start:stop] = kept.products_with(row_of(present[later]))
-        del kept
-    return gram, own
+    return BlockwiseGram(row_of, present, shared, max_bytes).gram_on_host(), own
 
 
 def _over_ranks(gradients: ParameterGradients, balance: Balance, told: Told) -> tuple[tuple[str, ...], Told]:

@@ -34,12 +34,28 @@ class FeatureGradients:
         leaves = Leaves((), features)
         self.own = {task: leaves.of(loss) for task, loss in losses.items()}
 
-    def row(self, task: str) -> tuple[Row, Row]:
+    def row(self, task: str, *, with_own: bool = True) -> tuple[Row, Row]:
         """One task's gradients with respect to the features, and to the leaves it reaches past them.
 
         Raises:
             ValueError: if the loss does not depend on the features.
         """
+        arrived, own = self._stopped([self.losses[task]], None, self.own[task] if with_own else ())
+        if all(gradient is None for gradient in arrived):
+            raise not_connected(task)
+        return arrived, own
+
+    def weighted(self, weights: Mapping[str, float]) -> Row:
+        """Gradients of the weighted sum of the losses with respect to the features, in one pass."""
+        if not weights:
+            return (None,) * len(self.features)
+        outputs, seeds = seeded(self.losses, weights)
+        return self._stopped(outputs, seeds, ())[0]
+
+    def _stopped(
+        self, outputs: Sequence[Tensor], seeds: Sequence[Tensor] | None, leaves: Sequence[Tensor]
+    ) -> tuple[Row, Row]:
+        """Gradients with respect to the features, each of which lets nothing pass, and to leaves."""
         arrived: list[Tensor | None] = [None] * len(self.features)
 
         def stop(position: int, gradient: Tensor) -> Tensor:
@@ -51,13 +67,11 @@ class FeatureGradients:
             for position, feature in enumerate(self.features)
         ]
         try:
-            inputs = [*self.features, *self.own[task]]
-            gradients = torch.autograd.grad(self.losses[task], inputs, retain_graph=True, allow_unused=True)
+            inputs = [*self.features, *leaves]
+            gradients = torch.autograd.grad(outputs, inputs, seeds, retain_graph=True, allow_unused=True)
         finally:
             for hook in hooks:
                 hook.remove()
-        if all(gradient is None for gradient in arrived):
-            raise not_connected(task)
         return tuple(arrived), _dense(gradients[len(self.features) :])
 
 
