@@ -91,5 +91,8 @@ def build_network(tasks: int, encoder: str = "small_conv", seed: int = 0) -> Net
 
 
 def head_losses(heads: nn.ModuleList, features: Tensor | Sequence[Tensor], labels: list[Tensor]) -> list[Tensor]:
+    """Cross-entropies, or the loss that a head brings along."""
     per_task = [features] * len(heads) if isinstance(features, Tensor) else features
-    return [cross_entropy(head(z), y) for head, z, y in zip(heads, per_task, labels, strict=True)]
+    return [
+        getattr(head, "loss", cross_entropy)(head(z), y) for head, z, y in zip(heads, per_task, labels, strict=True)
+    ]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from counterpoint.models import ASPPHead, ConvHead, LinearHead, ScalesHead, multiply_adds
+from counterpoint.models import ASPPHead, ConvHead, LinearHead, PyramidHead, ResNet, ScalesHead, multiply_adds
 from counterpoint.models.convolution import enlarged
 
 
@@ -90,6 +90,29 @@ def test_an_image_alone_trains_by_groups():
     assert batches(x).shape == (1, 3, 5, 6)
 
 
+def test_pyramid_head():
+    head = PyramidHead(8, 3, norm="none", grids=(1, 2, 5)).double()
+    x = torch.rand(2, 8, 5, 7, dtype=torch.float64)
+    parts = [x]
+    for grid, branch in zip((1, 2, 5), head.branches, strict=True):
+        edges = [[(length * i // grid, -(-length * (i + 1) // grid)) for i in range(grid)] for length in (5, 7)]
+        cells = [[x[..., a:b, c:d].mean((2, 3)) for c, d in edges[1]] for a, b in edges[0]]
+        means = torch.stack([torch.stack(row, -1) for row in cells], -2)
+        parts.append(functional.interpolate(convolve(branch[0], means).relu(), (5, 7), mode="bilinear"))
+    expected = convolve(head.predict, convolve(head.join[0], torch.cat(parts, 1)).relu())
+    torch.testing.assert_close(head(x), expected)
+
+
+def test_the_published_head_is_heavy():
+    """Its multiply-adds a pixel of the map, against those of the dilated encoder's last two stages."""
+    with torch.device("meta"):
+        head = PyramidHead(2048, 19)
+        x = torch.zeros(1, 2048, 32, 64)
+        encoder = ResNet(50, dilated=True, output="map")
+        share = multiply_adds(head, x) / multiply_adds(encoder, torch.zeros(1, 3, 256, 512))
+    assert 0.7 < share < 0.9
+
+
 def test_scales_head():
     head = ScalesHead([4, 8, 16], 3, hidden=5, factor=2)  # a list, as from a file
     scales = torch.rand(2, 4, 8, 12), torch.rand(2, 8, 4, 6), torch.rand(2, 16, 4, 6)
@@ -108,6 +131,7 @@ def test_scales_head():
         (lambda: ConvHead(8, 3, size=(0, 4)), r"size is \(0, 4\), expected height and width"),
         (lambda: ASPPHead(8, 3, size=(4,)), r"size is \(4,\), expected height and width"),
         (lambda: ASPPHead(8, 3, rates=()), r"rates are \(\), expected at least one dilation"),
+        (lambda: PyramidHead(8, 3, grids=()), r"grids are \(\), expected at least one"),
         (lambda: ScalesHead((), 3), "channels is empty"),
         (lambda: ASPPHead(8, 3, norm="layer"), "norm='layer' is unknown"),
     ],

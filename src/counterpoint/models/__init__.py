@@ -8,6 +8,7 @@ from counterpoint.models.mlp import MLPEncoder
 from counterpoint.models.mmoe import MMoEEncoder, MMoEHead
 from counterpoint.models.multi_task import MultiTaskModel
 from counterpoint.models.ple import PLEEncoder, PLEHead
+from counterpoint.models.pyramid_head import PyramidHead
 from counterpoint.models.resnet import ResNet
 from counterpoint.models.start import start_at
 from counterpoint.models.table_network import TableNetwork
@@ -27,6 +28,7 @@ __all__ = [
     "MultiTaskModel",
     "PLEEncoder",
     "PLEHead",
+    "PyramidHead",
     "ResNet",
     "ScalesHead",
     "TableNetwork",

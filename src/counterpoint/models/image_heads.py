@@ -142,8 +142,8 @@ class ScalesHead(MapHead):
     """Predicts from maps of several scales: a tuple of [B, channels[i], h_i, w_i] to [B, outputs, H, W].
 
     Scales come fine to coarse. As in feature pyramids (`Lin et al. 2017 <https://arxiv.org/abs/1612.03144>`_, Section
-    3): a 1 x 1 convolution for each scale, coarse ones enlarged to the finest, all added up; then a 3 x 3 convolution, a
-    ReLU and a 1 x 1 convolution.
+    3): a 1 x 1 convolution for each scale, coarse ones enlarged to the finest, all added up; then a 3 x 3 convolution,
+    a ReLU and a 1 x 1 convolution.
 
     Args:
         channels: Those of each scale: the encoder's ``channels``.
