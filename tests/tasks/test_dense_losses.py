@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterpoint import Task
+from counterpoint.tasks.missing import known
 
 from .dense_maps import CHANNELS, CLASSES, OF_A_PIXEL, maps, pixels
 
@@ -101,6 +102,20 @@ def test_shapes_that_do_not_fit_get_one_line(kind, outputs, targets):
     dtype = torch.int64 if kind == "segmentation" else torch.float32
     with pytest.raises(ValueError, match=r"^outputs have shape \[.*\], expected .*\[2, .*3, 3\]|expected \[2, classes"):
         task_of(kind).loss(torch.zeros(outputs), torch.zeros(targets, dtype=dtype))
+
+
+def test_classes_that_the_outputs_do_not_have_get_one_line():
+    outputs, targets = maps("segmentation")
+    targets[0, 0, 0] = 7
+    with pytest.raises(
+        ValueError, match=r"^targets hold classes from -100 to 7, expected 0 to 3 .*, or -100"
+    ) as raised:
+        task_of("segmentation").loss(outputs, targets.to(torch.int8))
+    assert "\n" not in str(raised.value)
+
+
+def test_unsigned_targets_miss_nothing():
+    assert known(torch.tensor([0, 156, 255], dtype=torch.uint8)).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

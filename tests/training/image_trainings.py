@@ -55,12 +55,12 @@ def tasks(**options):
     ]
 
 
-def module(weighting=None, names=TASKS, own=None, **options):
+def module(weighting=None, names=TASKS, own=None, reduce=None, **options):
     torch.manual_seed(0)
     outputs = {"scene": CLASSES, "depth": 1, "normals": 3}
     heads = {name: nn.Conv2d(8, outputs[name], 1) for name in names}
     encoder = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Tanh())
-    model = MultiTaskModel(encoder, heads, FanOut(weighting or MGDA(), list(names)))
+    model = MultiTaskModel(encoder, heads, FanOut(weighting or MGDA(), list(names), reduce=reduce))
     return MultiTaskModule(model, own or [task for task in tasks() if task.name in names], **{"lr": 0.02, **options})
 
 

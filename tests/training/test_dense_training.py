@@ -149,3 +149,30 @@ def test_images_without_a_label_are_left_out_of_partial_tasks():
     torch.testing.assert_close(losses["depth"], module().losses_of(split.rows(slice(None)))["depth"])
     assert set(partial.losses_of(split.rows(slice(0, 3)))) == {"scene", "normals"}
     assert float(module().losses_of(split.rows(slice(0, 3)))["depth"].detach()) == 0
+
+
+class Shares:
+    """Stands for two processes that hold shares of the labels: this one, and one that has some more."""
+
+    active, size = True, 2
+
+    def __init__(self, group=None, others=None):
+        self.group, self.others = group, others
+
+    def sum(self, values):
+        return values + torch.tensor(self.others, dtype=values.dtype)
+
+
+def test_the_mean_over_processes_is_the_mean_over_all_labelled_pixels():
+    """This process has some pixels of depth, the other one 1000 and no normals at all."""
+    split, own = images(4), module()
+    plain = own.losses_of(split.rows(slice(None)))
+    own.shares_batches = True
+    own.model.fan_out.ranks = Shares(others=[7.0, 1000.0, 0.0])
+    own.model.fan_out.training = False  # nobody is there to meet
+    own.training_step(split.rows(slice(None)), 0)
+    here = {name: int(task.labels(split.targets[name])) for name, task in own.tasks.items()}
+    everywhere = {"scene": here["scene"] + 7, "depth": here["depth"] + 1000, "normals": here["normals"]}
+    for name, loss in own.losses.items():
+        torch.testing.assert_close(loss, plain[name].detach() * 2 * here[name] / everywhere[name])
+    assert here["normals"] == 3 * here["scene"]

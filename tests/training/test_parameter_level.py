@@ -6,6 +6,7 @@ import lightning
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
 
 from counterpoint import MGDA, DiBS, GradNorm, Nash, Uniform, backward
 from counterpoint.affinity import AffinityMeter
@@ -74,7 +75,26 @@ def test_the_levels_differ_where_the_weights_do(tmp_path):
     assert (encoders[0] - encoders[1]).abs().max() > 1e-4
 
 
-def test_accumulated_gradients_and_weighted_heads(tmp_path):
+def fit_plainly(own, batches, **options):
+    """A step, by somebody else's Trainer."""
+    off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    trainer = lightning.Trainer(max_steps=1, accelerator="cpu", **dict.fromkeys(off, False), **options)
+    trainer.fit(own, torch.utils.data.DataLoader(batches, batch_size=None))
+
+
+def test_loss_scales_of_mixed_precision_are_taken_out():
+    grams, weights = [], []
+    for scaler in (None, torch.amp.GradScaler("cpu", init_scale=2.0**12)):
+        plugins = [] if scaler is None else [MixedPrecision("16-mixed", "cpu", scaler=scaler)]
+        own = module(DiBS(), level="parameters")
+        fit_plainly(own, list(images().batches(5))[:1], plugins=plugins)
+        grams.append(own.model.fan_out.last.gram)
+        weights.append(own.model.encoder[0].weight.detach())
+    torch.testing.assert_close(*grams, rtol=0.02, atol=1e-3)
+    torch.testing.assert_close(*weights, rtol=0.02, atol=1e-3)
+
+
+def test_accumulated_gradients_and_weighted_heads():
     own = module(DiBS(), level="parameters").double()
     own.model.fan_out.heads = "weighted"
     expected = copy.deepcopy(own)
@@ -84,17 +104,7 @@ def test_accumulated_gradients_and_weighted_heads(tmp_path):
         losses = expected.losses_of(batch)
         backward(losses, DiBS(), shared=expected.shared_parameters(), heads="weighted", tasks=TASKS, scale=0.5)
     expected.configure_optimizers().step()
-    trainer = lightning.Trainer(
-        max_steps=1,
-        accumulate_grad_batches=2,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-    )
-    trainer.fit(own, torch.utils.data.DataLoader(batches, batch_size=None))
+    fit_plainly(own, batches, accumulate_grad_batches=2)
     assert_close(own, expected, rtol=1e-12, atol=1e-14)
 
 
@@ -132,6 +142,8 @@ def test_first_order_affinity_is_measured_at_either_level(tmp_path):
 def test_what_does_not_go_together_gets_one_line(tmp_path):
     with pytest.raises(ValueError, match=r"level is 'outputs', expected one of \['features', 'parameters'\]"):
         module(level="outputs")
+    with pytest.raises(ValueError, match="reduce='bfloat16' with level='parameters', expected reduce=None"):
+        module(level="parameters", reduce="bfloat16")
     callback = AffinityCallback(AffinityMeter(TASKS, "features", every=1))
     own = module(level="parameters").double()
     with pytest.raises(ValueError, match="method='features' with level='parameters'"):

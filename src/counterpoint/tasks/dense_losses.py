@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from counterpoint.tasks.losses import wide
-from counterpoint.tasks.missing import MISSING
+from counterpoint.tasks.missing import MISSING, known
 
 # Outputs shorter than this have the cosine's gradient of outputs of this length: at a zero vector it would be infinite.
 SHORTEST = 1e-3
@@ -25,7 +25,7 @@ def pixel_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
         targets: Classes [B, H, W], integers of any width; -100 where there is no label.
 
     Raises:
-        ValueError: for outputs of another shape than the targets'.
+        ValueError: for outputs of another shape than the targets', or classes that the outputs do not have.
 
     Example:
         >>> targets = torch.tensor([[[0, -100]]], dtype=torch.int8)
@@ -36,8 +36,14 @@ def pixel_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
         classes = f"[{targets.shape[0]}, classes, {', '.join(map(str, targets.shape[1:]))}]"
         raise ValueError(f"outputs have shape {list(outputs.shape)}, expected {classes} for {list(targets.shape)}")
     # Not "mean", which is 0 / 0 without a label.
-    total = functional.cross_entropy(wide(outputs), targets.long(), ignore_index=MISSING, reduction="sum")
-    return total / (targets != MISSING).sum().clamp(min=1)
+    try:
+        total = functional.cross_entropy(wide(outputs), targets.long(), ignore_index=MISSING, reduction="sum")
+    except IndexError:  # where there is no GPU, which would be stopped by looking
+        raise ValueError(
+            f"targets hold classes from {int(targets.min())} to {int(targets.max())}, expected 0 to "
+            f"{outputs.shape[1] - 1} as the outputs have, or {MISSING} where there is no label"
+        ) from None
+    return total / known(targets).sum().clamp(min=1)
 
 
 def mean_absolute_difference(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -57,16 +63,16 @@ def mean_absolute_difference(outputs: Tensor, targets: Tensor) -> Tensor:
         >>> float(mean_absolute_difference(outputs, targets))
         2.0
     """
-    known = ~targets.isnan()
-    return absolute_differences(outputs, targets, known).sum() / known.sum().clamp(min=1)
+    labelled = known(targets)
+    return absolute_differences(outputs, targets, labelled).sum() / labelled.sum().clamp(min=1)
 
 
-def absolute_differences(outputs: Tensor, targets: Tensor, known: Tensor) -> Tensor:
-    """Of each number, [B, K, H, W]; zero, with a gradient of zero, where the target is not known."""
+def absolute_differences(outputs: Tensor, targets: Tensor, labelled: Tensor) -> Tensor:
+    """Of each number, [B, K, H, W]; zero, with a gradient of zero, where it has no label."""
     _same_shape(outputs, targets)
     outputs = wide(outputs)
     # A NaN that is masked after the difference would still reach the gradient: zero times NaN.
-    return (outputs - torch.where(known, targets, outputs.detach())).abs()
+    return (outputs - torch.where(labelled, targets, outputs.detach())).abs()
 
 
 def mean_cosine_distance(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -88,11 +94,11 @@ def mean_cosine_distance(outputs: Tensor, targets: Tensor) -> Tensor:
         0.4
     """
     _same_shape(outputs, targets)
-    outputs, known = wide(outputs), ~targets.isnan().any(1)
-    normals = torch.where(known.unsqueeze(1), targets, 0.0)
-    lengths = torch.linalg.vector_norm(outputs, dim=1).clamp(min=SHORTEST)
-    cosines = (outputs * normals).sum(1) / lengths
-    return torch.where(known, 1 - cosines, 0.0).sum() / known.sum().clamp(min=1)
+    outputs, labelled = wide(outputs), known(targets).all(1)
+    normals = torch.where(labelled.unsqueeze(1), targets, 0.0)
+    squares = outputs.square().sum(1).clamp(min=SHORTEST**2)
+    cosines = (outputs * normals).sum(1) * squares.rsqrt()
+    return torch.where(labelled, 1 - cosines, 0.0).sum() / labelled.sum().clamp(min=1)
 
 
 def _same_shape(outputs: Tensor, targets: Tensor) -> None:

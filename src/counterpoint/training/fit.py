@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-from counterpoint.data import Rows, Split
+from counterpoint.data import Rows
+from counterpoint.training.given_rows import check_labels, identity_of, may_lack_labels
 from counterpoint.training.history import History
 from counterpoint.training.loading import Loaded, loader
 from counterpoint.training.module import SCORE, MultiTaskModule
@@ -19,17 +19,11 @@ from counterpoint.training.settings import FitSettings, Precision
 from counterpoint.training.trainer import global_rank, quiet, trainer_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
-    from torch import Tensor
 
     from counterpoint.data.split import Passes
-    from counterpoint.tasks import Task
-
-_SAMPLED = 1_000  # rows
-_SAMPLED_BYTES = 2**24
-_LOOKED_AT = 2**20  # labels
 
 __all__ = ["FitResult", "FitSettings", "Precision", "fit"]
 
@@ -109,7 +103,7 @@ def fit(
 
     folder = Path(folder)
     loaders = _loaders(splits, settings)
-    _check_labels(module, splits)
+    check_labels(module.tasks, splits)
     module.shares_batches = settings.ranks > 1
     history = History(settings.record_every, on_epoch)
     best = ModelCheckpoint(
@@ -129,7 +123,10 @@ def fit(
         own.append(EarlyStopping(SCORE, mode="max", patience=settings.patience, check_finite=False))
     with quiet():
         trainer = trainer_for(
-            settings, folder, [*own, *callbacks], partial=settings.ranks > 1 and _may_lack_labels(module, splits)
+            settings,
+            folder,
+            [*own, *callbacks],
+            partial=settings.ranks > 1 and may_lack_labels(module.tasks, splits["train"]),
         )
         try:
             trainer.fit(
@@ -175,39 +172,6 @@ def _loaders(splits: Mapping[str, Rows | Any], settings: FitSettings) -> dict[st
     }
 
 
-def _check_labels(module: MultiTaskModule, splits: Mapping[str, Rows | Any]) -> None:
-    """A loss passes over -100 in silence, a metric counts it as wrong; without any label no epoch is the best."""
-    for name, rows in splits.items():
-        if not isinstance(rows, Split):
-            continue
-        tasks = [module.tasks[own] for own in rows.targets if own in module.tasks]
-        for task in tasks:
-            if task.partial or task.likelihood is None:
-                continue
-            missing = len(rows) - _labelled_rows(task, rows.targets[task.name])
-            if missing:
-                raise ValueError(
-                    f"task {task.name!r} lacks labels (NaN or -100) in {missing} of {len(rows)} {name} rows, expected "
-                    "all, or a task with partial=True"
-                )
-        # One label is enough: dense targets are not walked through to the end.
-        if not any(_labelled_rows(task, part) for task in tasks for part in _parts(rows.targets[task.name])):
-            raise ValueError(
-                f"no task has a label in the {name} rows, expected some: label rows, or split in another way"
-            )
-
-
-def _labelled_rows(task: Task, targets: Tensor) -> int:
-    known = replace(task, partial=True).labelled(targets)
-    return len(targets) if known is None else int(known.sum())
-
-
-def _parts(targets: Tensor) -> Iterable[Tensor]:
-    """A few rows after the other, about a million labels each."""
-    rows = max(1, _LOOKED_AT * len(targets) // max(1, targets.numel()))
-    return (targets[start : start + rows] for start in range(0, len(targets), rows))
-
-
 def _about(
     module: MultiTaskModule,
     splits: Mapping[str, Rows | Any],
@@ -224,29 +188,10 @@ def _about(
         "parameters": {name: list(own.shape) for name, own in module.named_parameters()},
         "model": repr(module.model),
         "batches": {name: len(batches) for name, batches in loaders.items()},
-        "rows": {name: _identity(splits[name]) for name in loaders if isinstance(splits[name], Rows)},
+        "rows": {name: identity_of(splits[name]) for name in loaders if isinstance(splits[name], Rows)},
     }
 
 
 def _remembering(callbacks: Sequence[Callback]) -> list[str]:
     """Callbacks that go on from what they had: one that was not there would have missed a part."""
     return sorted(own.state_key for own in callbacks if type(own).state_dict is not Callback.state_dict)
-
-
-def _identity(rows: Rows) -> list[int | str]:
-    """How many rows there are, and what tells them from others: their own word for it, or some of those in memory."""
-    if not isinstance(rows, Split):
-        return [len(rows), str(getattr(rows, "identity", ""))]
-    found: list[int | str] = [len(rows)]
-    for tensor in (rows.inputs, *rows.targets.values()):
-        bytes_a_row = max(1, tensor.numel() * tensor.element_size() // len(rows))
-        sampled = min(_SAMPLED, max(1, _SAMPLED_BYTES // bytes_a_row))
-        some = tensor[:: max(1, len(rows) // sampled)].detach().cpu().contiguous()
-        found.append(zlib.crc32(some.view(torch.uint8).numpy().tobytes()))
-    return found
-
-
-def _may_lack_labels(module: MultiTaskModule, splits: Mapping[str, Rows | Any]) -> bool:
-    train = splits["train"]
-    whole = isinstance(train, Rows) and set(train.rows(slice(0, 1))[1]) == set(module.tasks)
-    return not whole or any(task.partial for task in module.tasks.values())

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import lightning
-import numpy as np
 import torch
 from torch import Tensor
 
 from counterpoint.balancing import Weighting
 from counterpoint.balancing.ranks import WORLD, Ranks
+from counterpoint.training.balance_state import balance_state, load_balance
 from counterpoint.training.counting import Counts, Score
 from counterpoint.training.labelled import Labelled, labels_everywhere
 from counterpoint.training.optimization import Optimization
@@ -163,20 +163,11 @@ class MultiTaskModule(lightning.LightningModule):
 
     def balance_state(self) -> dict[str, Any]:
         """What the FanOut and its weighting know and a state_dict does not hold."""
-        carried = {
-            path: {name: _plain(getattr(part, name)) for name in part.carried}
-            for path, part in self._weightings.items()
-        }
-        return {"reuse": self._fan._reuse.state(), "skipped": dict(self._fan.skipped), "carried": carried}  # noqa: SLF001
+        return balance_state(self._fan)
 
     def load_balance(self, state: Mapping[str, Any]) -> None:
         """Goes on with :meth:`balance_state`."""
-        self._fan._reuse.load(state["reuse"])  # noqa: SLF001
-        self._fan.skipped.update(state["skipped"])
-        for path, part in self._weightings.items():
-            for name in part.carried:
-                value = state["carried"][path][name]
-                setattr(part, name, value.numpy() if isinstance(value, Tensor) else value)
+        load_balance(self._fan, state)
 
     @property
     def lr(self) -> float:
@@ -186,11 +177,6 @@ class MultiTaskModule(lightning.LightningModule):
     @lr.setter
     def lr(self, lr: float) -> None:
         self.optimization = replace(self.optimization, lr=lr)
-
-    @property
-    def _weightings(self) -> dict[str, Weighting]:
-        """By path: some smooth another's weights."""
-        return {path: part for path, part in self._fan.named_modules() if isinstance(part, Weighting)}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:  # noqa: ARG002
         """The plain sum of the losses; the FanOut's backward does the rest. A batch without labels is passed over."""
@@ -320,10 +306,3 @@ def _one_optimization(lr: float, optimization: Optimization | None) -> Optimizat
             f"lr is {lr} and optimization says {optimization.lr}, expected one of them: Optimization(lr=...)"
         )
     return optimization
-
-
-def _plain(value: Any) -> Any:
-    """As a checkpoint without pickled code holds it."""
-    if isinstance(value, np.ndarray):
-        return torch.from_numpy(value.copy())
-    return dict(value) if isinstance(value, dict) else value

@@ -27,10 +27,12 @@ class ParameterLevel:
         fan: The FanOut.
 
     Raises:
-        ValueError: if its weighting makes no sense at the shared parameters.
+        ValueError: if its weighting or its options make no sense at the shared parameters.
     """
 
     def __init__(self, fan: FanOut) -> None:
+        if (kind := fan._reduction.kind) is not None:  # noqa: SLF001
+            raise ValueError(f"reduce={kind!r} with level='parameters', expected reduce=None: it is for features")
         accept(fan.weighting, "parameters", heads=fan.heads, every=fan._reuse.every, ranks=fan.ranks)  # noqa: SLF001
         self._fan = fan
 
