@@ -11,9 +11,9 @@ from PIL import Image
 from counterpoint.study.recipes.results import HISTORY, PICTURES, SCORES, RecipeResults
 
 LABELS = {
-    "single": "Each task alone",
-    "uniform": "Plain sum",
-    "tuned": "Tuned scales",
+    "single": "Single-task",
+    "uniform": "Uniform",
+    "tuned": "Tuned loss scales",
     "uncertainty": "Uncertainty weighting",
     "gradnorm": "GradNorm",
     "mgda": "MGDA-UB",

@@ -24,7 +24,14 @@ _STYLES = (
     ("#2b8cbe", "longdashdot"),
     ("#4b3d8f", "dash"),
 )
-_SVG_DASHES = {"solid": "", "dot": "1.5 3", "dash": "6 3", "dashdot": "6 3 1.5 3", "longdash": "9 3"}
+_SVG_DASHES = {
+    "solid": "",
+    "dot": "1.5 3",
+    "dash": "6 3",
+    "dashdot": "6 3 1.5 3",
+    "longdash": "9 3",
+    "longdashdot": "9 3 1.5 3",
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Method:
     @property
     def svg_dash(self) -> str:
         """The line style as an SVG ``stroke-dasharray``."""
-        return _SVG_DASHES.get(self.dash, "9 3 1.5 3")
+        return _SVG_DASHES[self.dash]
 
     def tint(self, opacity: float) -> str:
         """The colour, made transparent.
@@ -76,8 +83,15 @@ def methods_of(scores: pd.DataFrame) -> list[Method]:
     fixed = {BASELINE: _BASELINE_STYLE, UNIFORM: _UNIFORM_STYLE}
     others = [key for key in labels if key not in fixed]
     styles = {key: fixed[key] for key in fixed if key in labels}
-    styles |= {key: _STYLES[i % len(_STYLES)] for i, key in enumerate(others)}
+    styles |= {key: _style(place) for place, key in enumerate(others)}
     return [Method(key, labels[key], color, dash) for key, (color, dash) in styles.items()]
+
+
+def _style(place: int) -> tuple[str, str]:
+    # Each further round of colours moves on to the next line style, so that no two methods look the same.
+    color, dash = _STYLES[place % len(_STYLES)]
+    dashes = list(_SVG_DASHES)
+    return color, dashes[(dashes.index(dash) + place // len(_STYLES)) % len(dashes)]
 
 
 def tasks_of(scores: pd.DataFrame) -> list[str]:

@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from counterpoint.report.figures import GRID, Plot, blank, covering, literal, short
+from counterpoint.report.figures import Plot, blank, covering, literal, short
 from counterpoint.report.group_figures import figures_of
 from counterpoint.report.methods import methods_of, tasks_of
 from counterpoint.report.recipe_changes import changes_against, estimate
+from counterpoint.report.recipe_reference import references
 from counterpoint.report.recipe_verdict import task_sentence
 from counterpoint.report.sections import Group
 from counterpoint.report.verdict import Comparison, Outcome, judge
 from counterpoint.report.wording import percent
-from counterpoint.study.summary import BASELINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from counterpoint.report.methods import Method
     from counterpoint.report.recipe_changes import Changes
+    from counterpoint.report.recipe_reference import Reference
     from counterpoint.study.recipes.results import RecipeResults
 
 # With more tasks than this a panel each is not read side by side.
@@ -29,33 +30,33 @@ MAX_PANELS = 6
 
 
 def improvement_group(results: RecipeResults) -> Group | None:
-    """The mean relative change of every method against each task alone; None where none was trained alone.
+    """The mean relative change of every method against the reference; None where that was not trained.
 
     Args:
         results: A finished recipe.
     """
-    changes = _against_alone(results)
+    changes, reference = _changes_of(results)
     drawn = [_comparison(method, changes.mean(method.key)) for method in _others(results, changes)]
     drawn = [comparison for comparison in drawn if comparison.estimate is not None]
     if not drawn:
         return None
     seeds = {comparison.method.key: changes.mean(comparison.method.key) for comparison in drawn}
     caption = (
-        "Right of zero is better than each task alone. Diamonds are means over seeds, circles single seeds, bars 95 % "
-        "intervals; a bar that crosses zero means that no difference was found."
+        f"Right of zero is better than {reference.words}. Diamonds are means over seeds, circles single seeds, bars "
+        "95 % intervals; a bar that crosses zero means that no difference was found."
     )
     if all(comparison.outcome is Outcome.ONE_SEED for comparison in drawn):
-        caption = "Right of zero is better than each task alone, but one seed gives no interval to judge by."
-    return Group("", caption, [_changes("on average over tasks", drawn, seeds)], [])
+        caption = f"Right of zero is better than {reference.words}, but one seed gives no interval to judge by."
+    return Group("", caption, [_plot("on average over tasks", reference, drawn, seeds)], [])
 
 
 def task_groups(results: RecipeResults) -> list[Group]:
-    """For a few tasks a picture each: the change of every method against the task alone.
+    """For a few tasks a picture each: the change of every method against the reference.
 
     Args:
         results: A finished recipe.
     """
-    changes, tasks = _against_alone(results), tasks_of(results.scores)
+    (changes, reference), tasks = _changes_of(results), tasks_of(results.scores)
     if len(tasks) > MAX_PANELS:
         return []
     groups = []
@@ -65,11 +66,14 @@ def task_groups(results: RecipeResults) -> list[Group]:
         drawn = [comparison for comparison in compared if comparison.estimate is not None]
         if drawn:
             seeds = {method.key: values for method, values in found.items()}
-            groups.append(Group(task, task_sentence(compared), [_changes(task, drawn, seeds)], []))
+            said = task_sentence(compared, reference.short)
+            groups.append(Group(task, said, [_plot(task, reference, drawn, seeds)], []))
     return groups
 
 
-def _changes(what: str, drawn: Sequence[Comparison], seeds: Mapping[str, Mapping[int, float]]) -> Plot:
+def _plot(
+    what: str, reference: Reference, drawn: Sequence[Comparison], seeds: Mapping[str, Mapping[int, float]]
+) -> Plot:
     """A row a method: mean, interval and seeds."""
     figure = blank()
     points, ends = [0.0], []
@@ -91,23 +95,25 @@ def _changes(what: str, drawn: Sequence[Comparison], seeds: Mapping[str, Mapping
         diamond = {"symbol": "diamond", "color": method.color, "size": 11}
         said = f"{literal(method.label)}: {figures_of(found)}<extra></extra>"
         figure.add_trace(go.Scatter(x=[found.mean], y=[row], mode="markers", marker=diamond, hovertemplate=said))
-    figure.update_xaxes(title_text="change against alone (%)", range=covering(points, ends), zeroline=True)
+    figure.update_xaxes(
+        title_text=literal(f"change against {short(reference.short)} (%)"), range=covering(points, ends), zeroline=True
+    )
     names = [literal(short(comparison.method.label, 22)) for comparison in drawn]
     figure.update_yaxes(tickvals=list(range(len(drawn))), ticktext=names, range=[len(drawn) - 0.4, -0.5])
     figure.update_yaxes(showgrid=False, automargin=True)
     figure.update_layout(hovermode="closest")
     means = "; ".join(f"{c.method.label} {figures_of(c.estimate)}" for c in drawn if c.estimate)
-    alt = f"Relative change against each task alone, {what}: {means}."
+    alt = f"Relative change against {reference.words}, {what}: {means}."
     return Plot("", alt, figure.to_json(), 74 + 36 * len(drawn))
 
 
 def dots_group(results: RecipeResults) -> Group | None:
-    """For many tasks one picture: a row a task, a dot a method, by how much it is better than the task alone.
+    """For many tasks one picture: a row a task, a dot a method, by how much it is better than the reference.
 
     Args:
         results: A finished recipe.
     """
-    changes, tasks = _against_alone(results), tasks_of(results.scores)
+    (changes, reference), tasks = _changes_of(results), tasks_of(results.scores)
     methods = _others(results, changes)
     if len(tasks) <= MAX_PANELS or not methods:
         return None
@@ -119,13 +125,13 @@ def dots_group(results: RecipeResults) -> Group | None:
     if not drawn:
         return None
     caption = (
-        "Each dot is the change of one task against the same task alone, mean over seeds; right of zero is better. "
+        f"Each dot is the change of one task against {reference.words}, mean over seeds; right of zero is better. "
         "Tasks are in the order of their mean over methods."
     )
-    return Group("", caption, [_dots(drawn, methods)], methods)
+    return Group("", caption, [_dots(drawn, methods, reference)], methods)
 
 
-def _dots(means: dict[str, list[float]], methods: Sequence[Method]) -> Plot:
+def _dots(means: dict[str, list[float]], methods: Sequence[Method], reference: Reference) -> Plot:
     figure = blank()
 
     def over_methods(task: str) -> float:
@@ -135,8 +141,6 @@ def _dots(means: dict[str, list[float]], methods: Sequence[Method]) -> Plot:
     order = sorted(means, key=over_methods, reverse=True)
     rows = list(range(len(order)))
     values = [value for row in means.values() for value in row if math.isfinite(value)]
-    for row in rows:  # a line for the eye from the name to its dots
-        figure.add_hline(y=row, line={"color": GRID, "width": 1}, layer="below")
     for place, method in enumerate(methods):
         figure.add_trace(
             go.Scatter(
@@ -148,19 +152,22 @@ def _dots(means: dict[str, list[float]], methods: Sequence[Method]) -> Plot:
                 hovertemplate=f"%{{customdata}}, {literal(method.label)}: %{{x:+.2f}} %<extra></extra>",
             )
         )
-    figure.update_xaxes(title_text="change against the task alone (%)", range=covering([0.0, *values], []))
+    figure.update_xaxes(
+        title_text=literal(f"change against {short(reference.short)} (%)"), range=covering([0.0, *values], [])
+    )
     figure.update_xaxes(zeroline=True, side="top", automargin=True)
     ticks = [literal(short(task, 24)) for task in order]
-    figure.update_yaxes(tickvals=rows, ticktext=ticks, range=[len(rows) - 0.3, -0.7], showgrid=False)
+    figure.update_yaxes(tickvals=rows, ticktext=ticks, range=[len(rows) - 0.3, -0.7])
     figure.update_yaxes(tickfont={"size": 11}, automargin=True)
     figure.update_layout(hovermode="closest", margin={"t": 44, "b": 8})
     ends = f"From {percent(min(values))} to {percent(max(values))}; most gained {order[0]}, least {order[-1]}"
-    alt = f"Change of each of {len(order)} tasks against the task alone, by method. {ends}."
+    alt = f"Change of each of {len(order)} tasks against {reference.words}, by method. {ends}."
     return Plot("", alt, figure.to_json(), 70 + 20 * len(order))
 
 
-def _against_alone(results: RecipeResults) -> Changes:
-    return changes_against(results.scores, str(results.about.get("reference") or BASELINE))
+def _changes_of(results: RecipeResults) -> tuple[Changes, Reference]:
+    reference = references(results)[0]
+    return changes_against(results.scores, reference.key), reference
 
 
 def _others(results: RecipeResults, changes: Changes) -> list[Method]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from counterpoint.report.tables import Cell, Row, facts, moment
-from counterpoint.report.wording import NOTHING
+from counterpoint.report.wording import NOTHING, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,9 @@ class Made:
         methods: Name and description of each method.
         rows: Splits with their numbers of rows.
         scales: What each loss was multiplied by where scales were tuned.
+        tried_columns: Tasks with a column each in ``tried``.
+        tried: Loss scales that were tried, the best score first.
+        failed: Trainings without results, each with its error.
         versions: Of the software.
         run: Machine, date, seeds.
     """
@@ -33,9 +37,15 @@ class Made:
     methods: list[Row]
     rows: list[tuple[str, str]]
     scales: list[tuple[str, str]]
+    tried_columns: list[tuple[str, str]]
+    tried: list[Row]
+    failed: list[tuple[str, str]]
     versions: list[tuple[str, str]]
     run: list[tuple[str, str]]
 
+
+# Vectors of more scales than this are no table.
+_MAX_SCALES = 8
 
 _WORDS = (
     ("paper", "Published in"),
@@ -54,6 +64,8 @@ def made(results: RecipeResults) -> Made:
     """
     about = results.about
     rows: Mapping[str, Any] = (about.get("data") or {}).get("rows") or {}
+    tried = sorted(about.get("tried") or [], key=_score, reverse=True)
+    tasks = list(tried[0]["scales"]) if tried and len(tried[0]["scales"]) <= _MAX_SCALES else []
     seeds = ", ".join(str(seed) for seed in sorted(results.scores["seed"].unique()))
     run = [(name, _told(about[name])) for name in ("recipe", "machine") if about.get(name)]
     run += [("date", moment(str(about["started"])))] if about.get("started") else []
@@ -63,9 +75,26 @@ def made(results: RecipeResults) -> Made:
         methods=[_row(method, "label", ("words",)) for method in about.get("methods") or []],
         rows=[(str(split), f"{count:,}" if isinstance(count, int) else str(count)) for split, count in rows.items()],
         scales=[(str(task), f"{scale:g}") for task, scale in (about.get("scales") or {}).items()],
+        tried_columns=[("Score", ""), *((str(task), "") for task in tasks)],
+        tried=[_tried(each, tasks) for each in tried] if tasks else [],
+        failed=[(_training(each), str(each.get("error"))) for each in about.get("failed") or []],
         versions=facts(about.get("versions") or {}),
         run=[*run, ("seeds", seeds)],
     )
+
+
+def _score(tried: Mapping[str, Any]) -> float:
+    score = float(tried["score"])
+    return score if math.isfinite(score) else -math.inf
+
+
+def _tried(tried: Mapping[str, Any], tasks: list[str]) -> Row:
+    scales = [Cell(f"{tried['scales'][task]:.3g}") for task in tasks]
+    return Row(number(float(tried["score"]), 4), "", scales)
+
+
+def _training(failed: Mapping[str, Any]) -> str:
+    return str(failed.get("training") or f"{failed.get('label')}, seed {failed.get('seed')}")
 
 
 def _row(told: Mapping[str, Any], name: str, columns: tuple[str, ...]) -> Row:

@@ -9,19 +9,19 @@ import numpy as np
 
 from counterpoint.report.methods import methods_of
 from counterpoint.report.recipe_changes import changes_against
+from counterpoint.report.recipe_reference import references
 from counterpoint.report.recipe_scores import Column, columns_of, mean_over_tasks
 from counterpoint.report.recipe_tables import values_row
 from counterpoint.report.tables import Cell, Row
 from counterpoint.report.verdict import Outcome, judge
 from counterpoint.report.wording import NOTHING, decimals_for, number
-from counterpoint.study.summary import BASELINE
 
 if TYPE_CHECKING:
     from counterpoint.report.methods import Method
     from counterpoint.report.recipe_changes import Changes
     from counterpoint.study.recipes.results import RecipeResults
 
-SUMMARY_COLUMNS = (
+_COLUMNS = (
     ("Method", ""),
     ("Mean over tasks", "± half of the 95 % interval"),
     ("Lowest task", ""),
@@ -29,8 +29,6 @@ SUMMARY_COLUMNS = (
     ("Median task", ""),
     ("Upper quartile", ""),
     ("Highest task", ""),
-    ("Better than alone", "tasks"),
-    ("Worse than alone", "tasks"),
 )
 
 
@@ -42,13 +40,23 @@ class Summary:
         metric: Its name.
         arrow: Which direction is better.
         tasks: How many tasks have it.
-        rows: A row a method; the cells follow ``SUMMARY_COLUMNS``.
+        rows: A row a method; the cells follow :func:`summary_columns`.
     """
 
     metric: str
     arrow: str
     tasks: int
     rows: list[Row]
+
+
+def summary_columns(results: RecipeResults) -> list[tuple[str, str]]:
+    """The columns of the summaries with their units.
+
+    Args:
+        results: A finished recipe.
+    """
+    short = references(results)[0].short
+    return [*_COLUMNS, (f"Better than {short}", "tasks"), (f"Worse than {short}", "tasks")]
 
 
 def summaries(results: RecipeResults) -> list[Summary]:
@@ -60,7 +68,7 @@ def summaries(results: RecipeResults) -> list[Summary]:
     by_metric: dict[tuple[str, str], list[Column]] = {}
     for column in columns_of(results.scores):
         by_metric.setdefault((column.metric, column.arrow), []).append(column)
-    methods, reference = methods_of(results.scores), str(results.about.get("reference") or BASELINE)
+    methods, reference = methods_of(results.scores), references(results)[0].key
     made = []
     for (metric, arrow), columns in by_metric.items():
         scores = results.scores

@@ -9,13 +9,14 @@ from counterpoint.report.methods import methods_of, tasks_of
 from counterpoint.report.recipe_curves import epochs_groups
 from counterpoint.report.recipe_figures import dots_group, improvement_group, task_groups
 from counterpoint.report.recipe_made import made
-from counterpoint.report.recipe_many import SUMMARY_COLUMNS, summaries
+from counterpoint.report.recipe_many import summaries, summary_columns
 from counterpoint.report.recipe_pictures import recipe_pictures
+from counterpoint.report.recipe_reference import references
 from counterpoint.report.recipe_scores import columns_of
 from counterpoint.report.recipe_tables import (
     MAX_COLUMNS,
-    METHOD_COLUMNS,
     detail_table,
+    method_columns,
     metrics_table,
     recipe_methods_table,
 )
@@ -50,7 +51,9 @@ def render_recipe(results: RecipeResults) -> str:
         (True, False)
     """
     if results.scores.empty:
-        raise ReportError("the results hold no scores; run a recipe first")
+        failed = results.about.get("failed") or []
+        why = f": every training failed, the first with {failed[0].get('error')}" if failed else ""
+        raise ReportError(f"the results hold no scores{why}; run a recipe first")
     columns = columns_of(results.scores)
     few = len(columns) <= MAX_COLUMNS
     predicting, examples = recipe_pictures(results)
@@ -65,11 +68,12 @@ def render_recipe(results: RecipeResults) -> str:
         seeds=int(results.scores["seed"].nunique()),
         tasks=len(tasks_of(results.scores)),
         methods=methods_of(results.scores),
+        against=references(results)[0],
         improvement=improvement_group(results),
-        method_columns=METHOD_COLUMNS,
+        method_columns=method_columns(results),
         method_rows=recipe_methods_table(results),
         metrics=metrics_table(results, columns) if few else None,
-        summary_columns=SUMMARY_COLUMNS,
+        summary_columns=summary_columns(results),
         summaries=[] if few else summaries(results),
         details=[] if few else detail_table(results),
         by_task=task_groups(results),

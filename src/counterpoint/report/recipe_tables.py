@@ -9,56 +9,58 @@ from typing import TYPE_CHECKING
 from counterpoint.estimate import Estimate
 from counterpoint.report.methods import UNIFORM, methods_of
 from counterpoint.report.recipe_changes import Changes, changes_against, estimate
+from counterpoint.report.recipe_reference import references
 from counterpoint.report.recipe_scores import Column, best, columns_of, seconds_of
 from counterpoint.report.study_tables import change_cell
 from counterpoint.report.tables import OUTCOME_WORDS, Cell, Row
 from counterpoint.report.verdict import Outcome, judge
 from counterpoint.report.wording import NO_BREAK, NOTHING, decimals_for, duration, number, percent
-from counterpoint.study.summary import BASELINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from counterpoint.report.methods import Method
+    from counterpoint.report.recipe_reference import Reference
     from counterpoint.study.recipes.results import RecipeResults
 
 # More columns than this are not read side by side: then tasks are summarized, and listed in rows.
 MAX_COLUMNS = 12
 
-METHOD_COLUMNS = (
-    ("Method", ""),
-    ("Against each task alone", "Δm, 95 % interval"),
-    ("Against the plain sum", "Δm, 95 % interval"),
-    ("Training time", "all networks of one seed"),
-    ("Seeds", ""),
-    ("Trainings", "search included"),
-)
 
-
-def recipe_methods_table(results: RecipeResults) -> list[Row]:
-    """A row a method: its mean changes, its time and its trainings; the cells follow ``METHOD_COLUMNS``.
+def method_columns(results: RecipeResults) -> list[tuple[str, str]]:
+    """The columns of :func:`recipe_methods_table` with their units.
 
     Args:
         results: A finished recipe.
     """
-    references = [str(results.about.get("reference") or BASELINE), UNIFORM]
-    against = [changes_against(results.scores, key) for key in references]
+    changes = [(f"Against {reference.words}", "Δm, 95 % interval") for reference in references(results)]
+    costs = [("Training time", "all networks of one seed"), ("Seeds", ""), ("Trainings", "search included")]
+    return [("Method", ""), *changes, *costs]
+
+
+def recipe_methods_table(results: RecipeResults) -> list[Row]:
+    """A row a method: its mean changes, its time and its trainings; the cells follow :func:`method_columns`.
+
+    Args:
+        results: A finished recipe.
+    """
+    against = [(reference, changes_against(results.scores, reference.key)) for reference in references(results)]
     methods, seconds = methods_of(results.scores), seconds_of(results.scores)
     trainings = {str(facts.get("key")): facts.get("trainings") for facts in results.about.get("methods", [])}
     rows = []
     for method in methods:
         seeds, count = len(seconds[method.key]), trainings.get(method.key)
-        cells = [_change(changes, method.key, [m.key for m in methods]) for changes in against]
+        cells = [_change(reference, changes, method.key) for reference, changes in against]
         cells += [_time(seconds, method.key), Cell(f"{seeds}", raw={"value": seeds})]
         cells.append(Cell(NOTHING) if count is None else Cell(f"{count:,}", raw={"value": count}))
         rows.append(Row(method.label, "", cells))
     return rows
 
 
-def _change(changes: Changes, key: str, methods: Sequence[str]) -> Cell:
-    if key == changes.reference:
+def _change(reference: Reference, changes: Changes, key: str) -> Cell:
+    if key == reference.key:
         return Cell("0", note="the reference")
-    if changes.reference not in methods:
+    if not reference.trained:
         return Cell(NOTHING, note="not trained")
     return change_cell(estimate(changes.mean(key).values()))
 
@@ -111,7 +113,7 @@ def detail_table(results: RecipeResults) -> list[Row]:
         results: A finished recipe.
     """
     scores, methods = results.scores, methods_of(results.scores)
-    reference = str(results.about.get("reference") or BASELINE)
+    reference = references(results)[0].key
     metrics = scores["metric"].astype(str)
     against = {metric: changes_against(scores[metrics == metric], reference) for metric in metrics.unique()}
     rows = []

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from counterpoint.report.methods import UNIFORM, methods_of, tasks_of
 from counterpoint.report.recipe_changes import changes_against
+from counterpoint.report.recipe_reference import references
 from counterpoint.report.verdict import Comparison, Outcome, outcomes
+from counterpoint.report.wording import listing, plural
 from counterpoint.study.summary import BASELINE
 
 if TYPE_CHECKING:
@@ -50,21 +52,41 @@ def recipe_verdict(results: RecipeResults) -> list[str]:
     if results.about.get("tiny"):
         return [REHEARSAL]
     methods = methods_of(results.scores)
-    reference = str(results.about.get("reference") or BASELINE)
     keys = [method.key for method in methods]
-    shared = [method for method in methods if method.key != reference]
-    balanced = [method for method in shared if method.key != UNIFORM]
+    shared = [key for key in keys if key != BASELINE]
+    balanced = [key for key in shared if key != UNIFORM]
     if len(methods) > 1 and results.scores["seed"].nunique() < 2:
-        return [_ONE_SEED]
-    said = [_NONE_SHARED if not shared else _NONE_ALONE if reference not in keys else ""]
-    said[0] = said[0] or _compared(results, "Compared with training each task alone", reference)
+        return [_ONE_SEED, *failures(results)]
+    if not shared:
+        said = [_NONE_SHARED]
+    elif BASELINE not in keys:
+        said = [_NONE_ALONE]
+    else:
+        said = [_compared(results, "Compared with training each task alone", BASELINE)]
+    own, *others = references(results)
+    if own.trained and own.key not in {BASELINE, UNIFORM} and len(keys) > 1:
+        said.append(_compared(results, f"Compared with {own.words}", own.key))
     if not balanced:
         said += [_NONE_BALANCED] * bool(shared)
     elif UNIFORM not in keys:
         said.append(_NO_SUM)
     else:
-        said.append(_compared(results, "Compared with the plain sum of losses", UNIFORM, leave_out=reference))
-    return said
+        plain_sum = [own, *others][-1]
+        said.append(_compared(results, f"Compared with {plain_sum.words}", UNIFORM, leave_out=BASELINE))
+    return said + failures(results)
+
+
+def failures(results: RecipeResults) -> list[str]:
+    """A sentence on trainings that gave no result, if there are any.
+
+    Args:
+        results: A finished recipe.
+    """
+    failed = results.about.get("failed") or []
+    if not failed:
+        return []
+    ways = listing(list(dict.fromkeys(str(each.get("label")) for each in failed)))
+    return [f"{plural(len(failed), 'training')} failed and {'is' if len(failed) == 1 else 'are'} left out ({ways})."]
 
 
 def comparisons(results: RecipeResults, against: str) -> list[Comparison]:
@@ -83,11 +105,12 @@ def _compared(results: RecipeResults, lead: str, against: str, leave_out: str = 
     return outcomes(lead, found, len(tasks_of(results.scores)))
 
 
-def task_sentence(found: list[Comparison]) -> str:
-    r"""What the methods did to one task, without figures, which the picture shows.
+def task_sentence(found: list[Comparison], short: str = "alone") -> str:
+    """What the methods did to one task, without figures, which the picture shows.
 
     Args:
-        found: Comparisons with the task alone.
+        found: Comparisons with the reference.
+        short: What that is, behind "better than".
 
     Example:
         >>> from counterpoint.report.methods import Method
@@ -97,8 +120,8 @@ def task_sentence(found: list[Comparison]) -> str:
         'Better than alone: A, C. No difference was found: B.'
     """
     words = {
-        Outcome.BETTER: "Better than alone",
-        Outcome.WORSE: "Worse than alone",
+        Outcome.BETTER: f"Better than {short}",
+        Outcome.WORSE: f"Worse than {short}",
         Outcome.NO_DIFFERENCE: "No difference was found",
         Outcome.ONE_SEED: "One seed cannot tell",
         Outcome.UNPAIRED: "No seed in common",

@@ -12,6 +12,7 @@ from rich.table import Table
 from counterpoint.estimate import Estimate
 from counterpoint.report.methods import UNIFORM, methods_of
 from counterpoint.report.recipe_changes import Changes, changes_against, estimate
+from counterpoint.report.recipe_reference import references
 from counterpoint.report.recipe_scores import Column, columns_of, mean_over_tasks, seconds_of
 from counterpoint.report.wording import decimals_for
 from counterpoint.study.summary import BASELINE
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 # A value each of more tasks than this does not fit into 100 columns.
 _MAX_TASKS = 3
+_SHORT = {BASELINE: "alone", UNIFORM: "sum"}
 
 
 class RecipeProgress(RunProgress):
@@ -49,32 +51,31 @@ class RecipeProgress(RunProgress):
 
 
 def recipe_table(results: RecipeResults) -> Table:
-    """One line a method: change against each task alone and against the plain sum, time, and main metrics.
+    """One line a method: changes against the reference and against the plain sum, time, and main metrics.
 
     With more than three tasks these are one mean over tasks, if all tasks have the same main metric.
 
     Args:
         results: A finished recipe.
     """
-    reference = str(results.about.get("reference") or BASELINE)
-    caption = (
-        "test rows; Δm: mean relative change against each task alone, 95 % interval, and against the plain sum of "
-        "losses (* if its interval excludes zero); positive is better; time of all networks of one seed"
-    )
+    against = references(results)
+    caption = f"test rows; Δm: mean relative change against {against[0].words}, 95 % interval"
+    caption += f", and against {against[1].words} (* if its interval excludes zero)" if len(against) > 1 else ""
+    caption = escape(f"{caption}; positive is better; time of all networks of one seed")
     if results.about.get("tiny"):
         caption = f"A rehearsal on generated images: these numbers mean nothing.\n{caption}"
     table = Table(box=SIMPLE_HEAD, padding=0, caption=caption, caption_justify="left")
     table.add_column("method", overflow="ellipsis", no_wrap=True, max_width=18)
-    for title in ("Δm, alone", "Δm, sum", "time"):
+    for title in (*(f"Δm, {_SHORT.get(reference.key, 'other')}" for reference in against), "time"):
         table.add_column(title, justify="right", no_wrap=True)
     shown = _shown(columns_of(results.scores))
     for title, column in shown:
         heading = f"{escape(title)}\n{escape(column.metric)} {column.arrow}"
         table.add_column(heading, justify="right", overflow="ellipsis", no_wrap=True, max_width=13)
-    against = [changes_against(results.scores, key) for key in (reference, UNIFORM)]
+    first, *others = (changes_against(results.scores, reference.key) for reference in against)
     seconds = seconds_of(results.scores)
     for method in methods_of(results.scores):
-        changes = [_interval(against[0], method.key), _mean(against[1], method.key)]
+        changes = [_interval(first, method.key), *(_mean(other, method.key) for other in others)]
         values = [_value(column, method.key) for _, column in shown]
         table.add_row(escape(method.label), *changes, _time(seconds[method.key].values()), *values)
     return table
