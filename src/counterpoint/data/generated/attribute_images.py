@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _COLD, _WARM = np.array([0.25, 0.5, 1.0], dtype=np.float32), np.array([1.0, 0.45, 0.2], dtype=np.float32)
 _NOISE = 0.03
+_IMPRECISION = np.float32(0.12)
 
 
 def attribute_images(draws: Draws) -> NDArray[np.uint8]:
@@ -42,25 +43,27 @@ def attribute_images(draws: Draws) -> NDArray[np.uint8]:
         uint8 [N, 3, size, size].
     """
     size = draws.noise.shape[-1]
-    factor = {name: draws.factors[:, place, None, None] for place, name in enumerate(FACTORS)}
+    shown = draws.factors + _IMPRECISION * draws.nuisances[:, 4:]
+    factor = {name: shown[:, place, None, None] for place, name in enumerate(FACTORS)}
     centred = {name: values - np.float32(0.5) for name, values in factor.items()}
     nuisance = [draws.nuisances[:, place, None, None] for place in range(4)]
     y, x = (at.astype(np.float32) / size - np.float32(0.5) for at in np.mgrid[:size, :size] + 0.5)
 
-    radius = 0.2 * np.exp(0.7 * (centred["size"] + centred["nearness"]))
-    stretch = np.exp(0.6 * centred["aspect"])
-    down = 0.22 * centred["nearness"] + 0.035 * nuisance[0]
+    radius = 0.2 * np.exp(0.8 * (centred["size"] + centred["nearness"]))
+    stretch = np.exp(1.0 * centred["aspect"])
+    down = 0.22 * centred["nearness"] + 0.09 * nuisance[0]
     aside = 0.08 * np.clip(nuisance[1], -2, 2)
     apart = np.sqrt(((x - aside) * stretch) ** 2 + ((y - down) / stretch) ** 2)
     cover = np.clip((radius - apart) * size + 0.5, 0, 1)[:, None]  # one pixel of soft border
 
     angle = factor["angle"] * (np.pi / 2)
-    period = 3 / 32 * 3 ** factor["period"]
+    period = 3 / 32 * 4 ** factor["period"]
     waves = np.sin(2 * np.pi * (x * np.sin(angle) + y * np.cos(angle)) / period + np.pi * nuisance[2])
-    wall = 0.45 * np.exp(0.8 * centred["light"] + 0.16 * nuisance[3]) * (1 + 0.3 * waves)
+    wall = 0.45 * np.exp(0.8 * centred["light"] + 0.3 * nuisance[3]) * (1 + 0.22 * waves)
 
-    colors = _COLD + draws.factors[:, :1] * (_WARM - _COLD)
+    colors = _COLD + np.clip(shown[:, :1], 0, 1) * (_WARM - _COLD)
     colors = colors / colors.mean(axis=1, keepdims=True)  # no hue is brighter than another
     disc = 0.5 * np.exp(0.8 * (centred["albedo"] + centred["light"]))[:, None] * colors[:, :, None, None]
     images = cover * disc + (1 - cover) * wall[:, None] + _NOISE * draws.noise
-    return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+    pictures: NDArray[np.uint8] = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+    return pictures

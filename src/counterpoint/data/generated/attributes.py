@@ -53,7 +53,7 @@ class Attributes:
     test_rows: int = 2_000
     size: int = 32
     seed: int = 0
-    flipped: float = 0.05
+    flipped: float = 0.02
 
     def __post_init__(self) -> None:
         rows = {"train_rows": self.train_rows, "validation_rows": self.validation_rows, "test_rows": self.test_rows}

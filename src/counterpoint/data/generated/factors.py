@@ -21,8 +21,8 @@ ENTANGLED = (("albedo", "light"), ("size", "nearness"))
 
 PER_FACTOR = 5
 # Four cuts, and a union of two intervals: a fifth question that no threshold answers. 30 to 70 percent are above.
-_CUTS = (0.3, 0.43, 0.57, 0.7)
-_UNION = ((0.3, 0.5), (0.7, 1.0))
+_CUTS = (0.35, 0.45, 0.55, 0.65)
+_UNION = ((0.3, 0.4), (0.55, 1.0))
 
 _SOURCE = 2
 
@@ -33,7 +33,7 @@ class Draws:
 
     Attributes:
         factors: [N, 8], as in ``FACTORS``.
-        nuisances: [N, 6], standard normal: what no attribute asks for.
+        nuisances: [N, 12], standard normal: what no attribute asks for.
         flips: bool [N, 40], where a label says the opposite.
         noise: [N, 3, size, size], standard normal.
     """
@@ -55,13 +55,13 @@ def draw_rows(seed: int, split: str, rows: range, size: int, flipped: float) -> 
         flipped: Share of labels that say the opposite.
     """
     factors = np.empty((len(rows), len(FACTORS)), dtype=np.float32)
-    nuisances = np.empty((len(rows), 6), dtype=np.float32)
+    nuisances = np.empty((len(rows), 12), dtype=np.float32)
     flips = np.empty((len(rows), len(FACTORS) * PER_FACTOR), dtype=bool)
     noise = np.empty((len(rows), 3, size, size), dtype=np.float32)
     for place, row in enumerate(rows):
         rng = row_stream(seed, _SOURCE, split, row)
         factors[place] = rng.uniform(size=len(FACTORS))
-        nuisances[place] = rng.standard_normal(6)
+        nuisances[place] = rng.standard_normal(12)
         flips[place] = rng.uniform(size=flips.shape[1]) < flipped
         noise[place] = rng.standard_normal(noise.shape[1:], dtype=np.float32)
     return Draws(factors, nuisances, flips, noise)
@@ -80,8 +80,8 @@ def answers(factors: Floats) -> NDArray[np.bool_]:
         [N, 40], five for each factor in order.
 
     Example:
-        >>> answers(np.full((1, 8), 0.45))[0, :5].tolist()
-        [True, False, False, True, True]
+        >>> answers(np.full((1, 8), 0.5))[0, :5].tolist()
+        [True, False, False, True, False]
     """
     each = [factors > _CUTS[0], factors < _CUTS[1], factors > _CUTS[2], factors < _CUTS[3]]
     union = np.zeros(factors.shape, dtype=bool)

@@ -113,8 +113,7 @@ class Scenes:
         images = np.empty((count, 3, self.height, self.width), dtype=np.uint8)
         kept = {target.name: self._empty(target, count) for target in self.targets}
         for row in range(count):
-            rng = row_stream(self.seed, _SOURCE, split, row)
-            shown = render(draw_view(rng, self.height, self.width), rng)
+            shown = scene(self.seed, split, row, self.height, self.width)
             images[row] = shown.image.transpose(2, 0, 1)
             for task, values in kept.items():
                 values[row] = _TRUTH[task](shown)
@@ -124,3 +123,17 @@ class Scenes:
         if target.kind == "segmentation":
             return np.empty((count, self.height, self.width), dtype=np.int8)
         return np.empty((count, target.outputs, self.height, self.width), dtype=np.float32)
+
+
+def scene(seed: int, split: str, row: int, height: int, width: int) -> Rendered:
+    """One row of :class:`Scenes`, with everything that is known about its pixels.
+
+    Args:
+        seed: 0 or more.
+        split: ``"train"``, ``"validation"`` or ``"test"``.
+        row: Its number.
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+    """
+    rng = row_stream(seed, _SOURCE, split, row)
+    return render(draw_view(rng, height, width), rng)
