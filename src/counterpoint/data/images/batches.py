@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -46,8 +47,11 @@ class ImageBatches:
         )
         self._next = 0
         self._plan: list[_Order] = []
-        self._ahead: Any = None
         self._busy = False
+        # The other processes end with this object. They are held here and, unlike it, by no cycle: the collector would
+        # take the queues apart before the processes are told to end, and wait five seconds for each.
+        self._ahead: list[Any] = []
+        weakref.finalize(self, self._ahead.clear)
 
     def start_at(self, passes: int) -> None:
         """Lets the next pass be pass n, counted from 0, as after n passes."""
@@ -71,14 +75,17 @@ class ImageBatches:
         try:
             for batch in self._loader():
                 if isinstance(batch, Exception):
-                    raise batch
+                    try:
+                        raise batch
+                    finally:
+                        del batch  # it holds this frame, which would hold it
                 yield batch
         finally:
             self._busy = False
 
     def _loader(self) -> Any:
-        if self._ahead is None:
-            self._ahead = torch.utils.data.DataLoader(
+        if not self._ahead:
+            loader = torch.utils.data.DataLoader(
                 _Rows(self.split),
                 batch_size=None,
                 sampler=self._plan,
@@ -88,7 +95,8 @@ class ImageBatches:
                 # Its own, as torch would otherwise draw a seed for the processes from the generator of the training.
                 generator=torch.Generator(),
             )
-        return self._ahead
+            self._ahead.append(loader)
+        return self._ahead[0]
 
 
 class _Rows(torch.utils.data.Dataset[Any]):

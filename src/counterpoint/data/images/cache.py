@@ -107,7 +107,6 @@ class Cached:
         with ThreadPoolExecutor(max(1, workers)) as threads:
             for _ in threads.map(fill, range(0, len(self), _BLOCK)):
                 pass
-        array.flush()
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process opens the file itself: a memory map would be sent as all of its numbers.

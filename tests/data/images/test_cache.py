@@ -1,0 +1,160 @@
+"""Kept rows are the rows; they are kept whole or not at all, and a file that changes is noticed."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from counterpoint.data.images import CelebA, Cityscapes, ImageTarget
+from counterpoint.data.images.cache import Cached
+from counterpoint.data.images.columns import Decoded, Files
+
+from .layouts import celeba, cityscapes
+
+DEPTH = ImageTarget("depth", "depth", unit="m")
+KEYS = tuple(map(str, range(7)))
+
+
+class Numbers:
+    """Files that hold a number, and a count of how often they are read."""
+
+    def __init__(self, folder):
+        self.folder, self.read = folder, []
+        folder.mkdir()
+        for key in KEYS:
+            (folder / key).write_text(key)
+
+    def number(self, path):
+        self.read.append(path.name)
+        return torch.full((1, 3, 4), float(path.read_text()))
+
+    def column(self, absent=()):
+        return Decoded(Files(self.folder, KEYS, "", frozenset(absent)), self.number, (3, 4), DEPTH)
+
+
+@pytest.fixture
+def files(tmp_path):
+    return Numbers(tmp_path / "files")
+
+
+def values(column):
+    return column.rows(range(len(KEYS)))[:, 0, 0, 0].tolist()
+
+
+def test_rows_are_the_same_with_and_without(tmp_path):
+    cityscapes(tmp_path / "streets")
+    celeba(tmp_path / "faces")
+    options = {"size": (8, 16), "target_stride": 2}
+    for make in (
+        lambda **own: Cityscapes(tmp_path / "streets", **options, **own),
+        lambda **own: CelebA(tmp_path / "faces", size=8, **own),
+    ):
+        plain, kept = make().splits(), make(cache=tmp_path / "kept").splits()
+        again = make(cache=tmp_path / "kept", workers=2).splits()
+        for name, rows in plain.items():
+            images, targets = rows.rows(slice(None))
+            for other in (kept[name], again[name]):
+                other.prepare()
+                own_images, own_targets = other.rows(slice(None))
+                assert torch.equal(own_images, images)
+                for task, expected in targets.items():
+                    assert own_targets[task].dtype == expected.dtype
+                    torch.testing.assert_close(own_targets[task], expected, rtol=0, atol=0, equal_nan=True)
+    names = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "kept").glob("*.npy"))
+    assert names == sorted(
+        [
+            "celeba-image",
+            *(f"cityscapes-{s}-{t}" for s in ("train", "val") for t in ("image", "segmentation", "offsets", "depth")),
+        ]
+    )
+    image = np.load(next((tmp_path / "kept").glob("cityscapes-val-image-*.npy")))
+    assert (image.dtype, image.shape) == (np.uint8, (2, 3, 8, 16))
+
+
+def test_a_file_is_read_once_and_kept_for_others(tmp_path, files):
+    first, second = (Cached(files.column(absent=[2]), tmp_path / "kept", "depth") for _ in range(2))
+    assert not (tmp_path / "kept").exists()
+    expected = [0.0, 1.0, pytest.approx(float("nan"), nan_ok=True), 3.0, 4.0, 5.0, 6.0]
+    assert values(first) == expected
+    count = len(files.read)
+    assert sorted(set(files.read)) == [key for key in KEYS if key != "2"]
+    assert values(first) == expected
+    assert values(second) == expected
+    assert len(files.read) == count
+    assert first.identity == files.column(absent=[2]).identity
+
+
+@pytest.mark.parametrize("change", ["size", "time", "more", "size of rows"])
+def test_a_change_is_noticed(tmp_path, files, change):
+    values(Cached(files.column(), tmp_path / "kept", "depth"))
+    column, expected = files.column(), [float(key) for key in KEYS]
+    if change == "size":
+        (files.folder / "3").write_text("33")
+        expected[3] = 33.0
+    elif change == "time":
+        (files.folder / "3").write_text("9")
+        os.utime(files.folder / "3", ns=(1, 1))
+        expected[3] = 9.0
+    elif change == "more":
+        (files.folder / "7").write_text("7")
+        column = Decoded(Files(files.folder, (*KEYS, "7")), files.number, (3, 4), DEPTH)
+    else:
+        column = Decoded(column.files, files.number, (6, 4), DEPTH)
+    new = Cached(column, tmp_path / "kept", "depth")
+    assert values(new) == expected
+    assert len(list((tmp_path / "kept").glob("*.npy"))) == 2
+    assert new.rows([0]).shape[-2:] == column.size
+
+
+def test_of_two_that_come_at_once_one_makes_it(tmp_path, files):
+    columns = [Cached(files.column(), tmp_path / "kept", "depth") for _ in range(4)]
+    start, found = threading.Barrier(4), []
+
+    def ask(column):
+        start.wait()
+        found.append(values(column))
+
+    threads = [threading.Thread(target=ask, args=(column,)) for column in columns]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [[float(key) for key in KEYS]] * 4
+    assert len(files.read) == len(KEYS) + 1  # the first one tells the shape
+
+
+def test_nothing_half_made_is_left(tmp_path, files):
+    (files.folder / "5").write_text("no number")
+    column = Cached(files.column(), tmp_path / "kept", "depth")
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        values(column)
+    assert list((tmp_path / "kept").glob("*.npy")) == []
+    assert [path.name for path in (tmp_path / "kept").iterdir() if not path.name.endswith(".lock")] == []
+    (files.folder / "5").write_text("5")
+    assert values(Cached(files.column(), tmp_path / "kept", "depth"))[5] == 5.0
+
+
+def test_a_kept_file_that_is_broken_is_made_again(tmp_path, files):
+    column = Cached(files.column(), tmp_path / "kept", "depth")
+    expected = values(column)
+    for content in (b"", column.path.read_bytes()[:150]):
+        column.path.write_bytes(content)
+        assert values(Cached(files.column(), tmp_path / "kept", "depth")) == expected
+
+
+def test_a_file_that_went_missing_is_named(tmp_path, files):
+    (files.folder / "4").unlink()
+    with pytest.raises(ValueError, match=f"^{files.folder / '4'} is missing, expected a file for each row$"):
+        values(Cached(files.column(), tmp_path / "kept", "depth"))
+
+
+def test_another_reader_has_another_file(tmp_path):
+    (tmp_path / "streets").mkdir()
+    cityscapes(tmp_path / "streets")
+    for classes in (19, 7):
+        kept = Cityscapes(tmp_path / "streets", classes=classes, tasks=("segmentation",), cache=tmp_path / "kept")
+        plain = Cityscapes(tmp_path / "streets", classes=classes, tasks=("segmentation",))
+        own, expected = (source.splits()["test"].rows(slice(None))[1]["segmentation"] for source in (kept, plain))
+        assert torch.equal(own, expected)
