@@ -132,14 +132,16 @@ def test_class_paths_that_lead_to_no_network(towers, class_path, init_args, mess
     assert not sys.called_towers
 
 
-def test_functions_that_make_a_network(towers):  # as torchvision.models.resnet50 does
+@pytest.mark.usefixtures("towers")
+def test_functions_that_make_a_network():  # as torchvision.models.resnet50 does
     made = ClassPath.of("towers_of_mine.tower", {"inputs": 3}).build(["towers_of_mine"])
     assert type(made).__name__ == "Tower"
-    with pytest.raises(BundleError, match="'towers_of_mine.not_a_module' made NoneType, expected a torch.nn.Module"):
+    with pytest.raises(BundleError, match=r"'towers_of_mine.not_a_module' made NoneType, expected a torch.nn.Module"):
         ClassPath.of("towers_of_mine.not_a_module", {"a": 1}).build(["towers_of_mine"])
 
 
-def test_functions_are_called_only_where_their_package_is_trusted(towers):
+@pytest.mark.usefixtures("towers")
+def test_functions_are_called_only_where_their_package_is_trusted():
     path = ClassPath.of("towers_of_mine.tower", {"inputs": 3})
     with pytest.raises(BundleError, match="wants to import"):
         path.build()

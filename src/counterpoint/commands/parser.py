@@ -10,6 +10,7 @@ from counterpoint.commands.explain import explain
 from counterpoint.commands.export import export
 from counterpoint.commands.group import group
 from counterpoint.commands.predict import predict
+from counterpoint.commands.recipe import recipe
 from counterpoint.commands.report import report
 from counterpoint.commands.study import study
 
@@ -24,6 +25,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
     "group": group,
     "explain": explain,
+    "recipe": recipe,
     "report": report,
     "demo": demo,
 }
@@ -62,6 +64,11 @@ def _add_options(parser: ArgumentParser, command: Callable[..., None]) -> None:
             "--task", action="append", default=[], help="What a target is, such as price:regression:log; repeat it."
         )
         parser.add_function_arguments(command, as_group=False, skip={"table", "task"})
+    elif command is recipe:
+        parser.add_argument("name", nargs="?", type=str, default="", help="A recipe, or a .yaml file of your own.")
+        parser.add_function_arguments(command, as_group=False, skip={"name", "tiny", "show"})
+        parser.add_argument("--tiny", action="store_true", help="Rehearse on little generated data in the same layout.")
+        parser.add_argument("--show", action="store_true", help="Print the recipe's YAML and do nothing.")
     elif command is predict:
         parser.add_function_arguments(command, as_group=False, as_positional=True, skip={"out", "probabilities"})
         parser.add_argument("-o", "--out", type=Path | None, help="Where predictions go: a .csv or .parquet file.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import lightning
 import torch
@@ -21,7 +21,8 @@ from counterpoint.training import FitSettings, MultiTaskModule
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from counterpoint.data import Split
+    from counterpoint.data.split import Rows
+    from counterpoint.training.optimization import Optimization
 
 
 # Splits in memory: a study asks for the same ones in every run; a process that does one study after the other must not
@@ -32,7 +33,7 @@ _KEPT = 4
 class Data(Protocol):
     """What a source reads: a description that can be hashed and pickled, and loads when asked."""
 
-    def splits(self) -> dict[str, Split]:
+    def splits(self) -> Mapping[str, Rows]:
         """``"train"``, ``"validation"`` and ``"test"`` rows."""
 
     def with_seed(self, seed: int) -> Data:
@@ -73,6 +74,8 @@ class Source:
         network: What the report says about the network.
         identity: Plain values that identify data, tasks and network; by default what the fields say.
         units: How numbers become what people read, by task.
+        optimizer: Which optimizer, in place of Adam with the learning rate ``lr``.
+        task_identity: What else identifies a task, where a training depends on that of its own tasks alone.
 
     Example:
         >>> source = SOURCES["yeast"]
@@ -92,19 +95,29 @@ class Source:
     network: str = ""
     identity: tuple[str, ...] = ()
     units: Mapping[str, Unit] = field(default_factory=dict)
+    optimizer: Optimization | None = None
+    task_identity: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def content(self) -> list[str]:
         """Plain values that identify data, tasks, network and optimizer."""
         own = self.identity or (self.name, repr(self.data), self.network)
-        return [*own, repr(self.lr)]
+        return [*own, repr(self.lr if self.optimizer is None else self.optimizer)]
 
-    def splits(self, tasks: Sequence[str]) -> dict[str, Split]:
+    def splits(self, tasks: Sequence[str]) -> dict[str, Any]:
         """The three splits with the targets of some tasks."""
         return {name: split.only(tasks) for name, split in _loaded(self.data).items()}
 
     def build(
-        self, tasks: Sequence[str], weighting: str, seed: int, scales: Mapping[str, float] | None = None
+        self,
+        tasks: Sequence[str],
+        weighting: str,
+        seed: int,
+        scales: Mapping[str, float] | None = None,
+        *,
+        options: Mapping[str, Any] | None = None,
+        heads: Literal["own", "weighted"] = "own",
+        level: Literal["features", "parameters"] = "features",
     ) -> MultiTaskModule:
         """An untrained network. One seed's networks start from the same encoder and heads, whatever they share.
 
@@ -113,23 +126,29 @@ class Source:
             weighting: How the tasks are balanced.
             seed: Seed of initialization.
             scales: What each task's loss is multiplied by, in place of a weighting.
+            options: Of the weighting.
+            heads: Whether a head's gradient is multiplied by its task's weight.
+            level: Where gradients are compared.
         """
         lightning.seed_everything(seed, verbose=False)
         encoder = self.encoder(tasks)
-        heads = {}
+        modules = {}
         for name in tasks:
             torch.manual_seed(1_000 * (seed + 1) + self.tasks.index(name))
-            heads[name] = self.head(name)
+            modules[name] = self.head(name)
         # A network of one task is trained the same, whatever it would be balanced by.
         if len(tasks) == 1:
             fan_out = FanOut(get_weighting("uniform"), tasks)
         elif scales:
             fan_out = FanOut(LossScales({task: scales[task] for task in tasks}), tasks, heads="weighted")
         else:
-            fan_out = FanOut(get_weighting(weighting), tasks)
-        model = MultiTaskModel(encoder, heads, fan_out)
+            fan_out = FanOut(get_weighting(weighting, **(options or {})), tasks, heads=heads)
+        model = MultiTaskModel(encoder, modules, fan_out)
         # Fresh tasks: metrics are state, and a module owns its own.
-        return MultiTaskModule(model, [self.task(name) for name in tasks], lr=self.lr)
+        own = [self.task(name) for name in tasks]
+        return MultiTaskModule(
+            model, own, lr=self.lr, optimization=self.optimizer, level="features" if len(tasks) == 1 else level
+        )
 
     def with_data_seed(self, seed: int) -> Source:
         """The same source with its rows split by another seed."""
@@ -142,7 +161,7 @@ class Source:
 
 
 @lru_cache(maxsize=_KEPT)
-def _loaded(data: Data) -> dict[str, Split]:
+def _loaded(data: Data) -> Mapping[str, Any]:
     return data.splits()
 
 

@@ -1,0 +1,237 @@
+"""One training of a recipe, or what an earlier one left."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from counterpoint import __version__
+from counterpoint.atomic import write_atomically
+from counterpoint.study.network_job import one_thread
+from counterpoint.study.runs.content import digest
+from counterpoint.training import fit
+from counterpoint.training.predictions import predict_split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from counterpoint.study.recipes.ways import Way
+    from counterpoint.study.runs.store import RunStore
+    from counterpoint.study.source import Source
+    from counterpoint.training import FitResult, FitSettings, MultiTaskModule
+
+# Another number where the same content would give other numbers.
+_FORMAT = 1
+_SHOWN = "outputs.npz"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A training with everything a process needs to do it.
+
+    Attributes:
+        source: Data and parts of a network.
+        tasks: The tasks that share the network.
+        way: How they are trained.
+        seed: Seed of initialization and order of rows.
+        fit: How to train; the seed is the trial's.
+        store: Where it goes.
+        scales: What each loss is multiplied by, for loss scales.
+        shown: Test rows whose outputs are kept, for pictures.
+    """
+
+    source: Source
+    tasks: tuple[str, ...]
+    way: Way
+    seed: int
+    fit: FitSettings
+    store: RunStore
+    scales: tuple[tuple[str, float], ...] = ()
+    shown: int = 0
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """What identifies the training."""
+        ignored = {"seed", "progress_bar", "logs", "devices", "nodes", "checkpoint_seconds"}
+        alone = len(self.tasks) == 1
+        return {
+            "format": _FORMAT,
+            "versions": [__version__, version("torch").partition("+")[0]],
+            "source": self.source.content,
+            "tasks": {task: self.source.task_identity.get(task) for task in self.tasks},
+            "seed": self.seed,
+            "way": "alone" if alone else self.way.content,
+            "scales": {} if alone else dict(self.scales),
+            "fit": {name: value for name, value in asdict(self.fit).items() if name not in ignored},
+            "shown": self.shown,
+        }
+
+    @cached_property
+    def run(self) -> str:
+        """Identifies the training by its content."""
+        return digest(self.content)
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        how = self.tasks[0] if len(self.tasks) == 1 else self.way.label
+        if self.scales:
+            some = ", ".join(f"{scale:g}" for _, scale in self.scales[:4])
+            how = f"loss scales {some}{', ...' if len(self.scales) > 4 else ''}"
+        return f"{how}, seed {self.seed}"
+
+
+@dataclass(frozen=True, eq=False)
+class TrialRecord:
+    """What a training left.
+
+    Attributes:
+        run: Its identity.
+        rows: One row a task and metric: ``task``, ``metric``, ``direction``, ``main``, ``value`` (test),
+            ``validation_value``, ``loss`` (test), ``unit``.
+        history: One row an epoch and task: ``epoch``, ``task``, ``validation_loss``, ``validation_value``.
+        seconds: Training and validation.
+    """
+
+    run: str
+    rows: list[dict[str, Any]]
+    history: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def run_trial(trial: Trial, on_epoch: Callable[[float], None]) -> TrialRecord:
+    """Trains and tests a network and stores what came out, unless that is done already.
+
+    Args:
+        trial: What to do.
+        on_epoch: Called with the share that is done.
+
+    Raises:
+        ArithmeticError: if a result is not a number: the training diverged.
+    """
+    with trial.store.lock(trial.run):
+        return finished(trial) or _train(trial, on_epoch)
+
+
+def finished(trial: Trial) -> TrialRecord | None:
+    """What a finished training left, ``None`` if it is to be done."""
+    place = trial.store.place(trial.run)
+    try:
+        values = json.loads((place / "result.json").read_text(encoding="utf-8"))
+        if values["run"] != trial.run or (trial.shown and not (place / _SHOWN).is_file()):
+            return None
+        return TrialRecord(trial.run, list(values["rows"]), list(values["history"]), float(values["seconds"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def outputs_of(trial: Trial) -> dict[str, np.ndarray]:
+    """What the trained network says of the first test rows, by task."""
+    with np.load(trial.store.place(trial.run) / _SHOWN) as arrays:
+        return {name: arrays[f"task_{index}"] for index, name in enumerate(trial.tasks)}
+
+
+def _train(trial: Trial, on_epoch: Callable[[float], None]) -> TrialRecord:
+    place = trial.store.place(trial.run)
+    settings = replace(trial.fit, seed=trial.seed, progress_bar=False, logs=False)
+    # One thread, as beside other trainings: sums are rounded the same wherever the training runs.
+    with one_thread() if not torch.cuda.is_available() else nullcontext():
+        way = trial.way
+        module = trial.source.build(
+            trial.tasks,
+            way.weighting,
+            trial.seed,
+            dict(trial.scales),
+            options=json.loads(way.options),
+            heads=way.heads,
+            level=way.level,
+        )
+        splits = trial.source.splits(trial.tasks)
+        result = fit(module, splits, settings, place / "training", on_epoch, resume=True)
+        if trial.shown:
+            rows = splits["test"].rows(slice(0, trial.shown))[0]
+            _keep(_outputs(module, rows), trial, place)
+    record = TrialRecord(trial.run, _rows(module, result), _history(result), result.seconds)
+    _write(place / "run.json", {**trial.content, "title": trial.title})
+    _write(
+        place / "result.json",
+        {"run": record.run, "rows": record.rows, "history": record.history, "seconds": record.seconds},
+    )
+    shutil.rmtree(place / "training", ignore_errors=True)
+    return record
+
+
+def _outputs(module: MultiTaskModule, inputs: torch.Tensor) -> dict[str, np.ndarray]:
+    from counterpoint.data import Split  # noqa: PLC0415
+
+    return {task: own.numpy() for task, own in predict_split(module, Split(inputs, {}), batch_size=8).items()}
+
+
+def _keep(outputs: dict[str, np.ndarray], trial: Trial, place: Any) -> None:
+    arrays: dict[str, Any] = {
+        f"task_{index}": outputs[name].astype(np.float32) for index, name in enumerate(trial.tasks)
+    }
+
+    def save(path: Any) -> None:
+        with path.open("wb") as file:  # given a name, numpy adds an ending to it
+            np.savez_compressed(file, **arrays)
+
+    write_atomically(place / _SHOWN, save)
+
+
+def _rows(module: MultiTaskModule, result: FitResult) -> list[dict[str, Any]]:
+    rows = []
+    for name, task in module.tasks.items():
+        test, validation = result.test[name], result.validation[name]
+        if not math.isfinite(test["metric"]) and math.isfinite(test["loss"]):
+            raise ArithmeticError(
+                f"task {name!r} has {task.metric_name} {test['metric']} on the test rows, which cannot be scored"
+            )
+        if not math.isfinite(test["loss"]):
+            raise ArithmeticError(f"task {name!r} ends with a loss of {test['loss']}: the training diverged")
+        metrics = {task.metric_name: ("metric", task.direction)}
+        metrics |= {
+            own: (own, "maximize" if metric.higher_is_better else "minimize") for own, metric in task.others.items()
+        }
+        rows += [
+            {
+                "task": name,
+                "metric": metric,
+                "direction": direction,
+                "main": key == "metric",
+                "value": test[key],
+                "validation_value": validation[key],
+                "loss": test["loss"],
+                "unit": task.unit,
+            }
+            for metric, (key, direction) in metrics.items()
+        ]
+    return rows
+
+
+def _history(result: FitResult) -> list[dict[str, Any]]:
+    own = result.history
+    own = own[own["split"] == "validation"]
+    by_epoch: dict[tuple[int, str], dict[str, Any]] = {}
+    for row in own.to_dict("records"):
+        epoch, task = int(row["epoch"]), str(row["task"])
+        kept = by_epoch.setdefault(
+            (epoch, task), {"epoch": epoch, "task": task, "validation_loss": None, "validation_value": None}
+        )
+        if row["quantity"] in {"loss", "metric"}:
+            kept["validation_loss" if row["quantity"] == "loss" else "validation_value"] = float(row["value"])
+    return list(by_epoch.values())
+
+
+def _write(path: Any, values: Any) -> None:
+    text = json.dumps(values, indent=1, ensure_ascii=False)
+    write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))

@@ -1,0 +1,105 @@
+"""The ways to train that a recipe compares. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from counterpoint.study.plan import label_of
+from counterpoint.study.summary import BASELINE
+
+Level = Literal["features", "parameters"]
+Heads = Literal["own", "weighted"]
+
+TUNED = "tuned"
+_AT_PARAMETERS = "@parameters"
+_NAMES_AT_PARAMETERS = {"mgda": "MGDA", "dibs": "DiBS-MTL"}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to train all tasks of a recipe.
+
+    Attributes:
+        key: Tells ways apart: ``"single"`` (a network for each task), ``"uniform"``, ``"tuned"`` (the best of some
+            loss scales), or a weighting, with ``"@parameters"`` where gradients are compared there.
+        label: The name for people.
+        weighting: Name of the weighting.
+        level: Where gradients are compared.
+        heads: Whether a head's gradient is multiplied by its task's weight.
+        options: The weighting's options, as JSON.
+
+    Example:
+        >>> Way.of("mgda").label, Way.of("mgda@parameters").label, Way.of("mgda").heads
+        ('MGDA-UB', 'MGDA', 'own')
+    """
+
+    key: str
+    label: str
+    weighting: str
+    level: Level = "features"
+    heads: Heads = "weighted"
+    options: str = "{}"
+
+    @classmethod
+    def of(cls, given: str | dict[str, Any]) -> Way:
+        """From a key, or from a mapping with a ``weighting`` and what else is to be said of it.
+
+        By default heads are weighted as the sum of weighted losses has it, except for MGDA, whose Algorithm 2 (Sener &
+        Koltun 2018) trains each head by its own loss.
+
+        Raises:
+            ValueError: for an unknown weighting or option.
+        """
+        said = {"weighting": given} if isinstance(given, str) else dict(given)
+        if not isinstance(said.get("weighting"), str):
+            raise ValueError(  # noqa: TRY004  (what users write, like every other value)
+                f"method {given!r} names no weighting, expected one such as 'uniform' or {{weighting: mgda}}"
+            )
+        key = str(said.pop("weighting")).strip().lower()
+        name = key.removesuffix(_AT_PARAMETERS)
+        at_parameters = key.endswith(_AT_PARAMETERS)
+        label = _NAMES_AT_PARAMETERS.get(name, f"{label_of(name)} on parameters") if at_parameters else label_of(name)
+        if name == TUNED:
+            label = "Tuned loss scales"
+        label = str(said.pop("label", label))
+        key = str(said.pop("key", key))
+        heads = said.pop("heads", "own" if name in {"mgda", "uniform", BASELINE} else "weighted")
+        if heads not in {"own", "weighted"}:
+            raise ValueError(f"method {key!r} has heads={heads!r}, expected 'own' or 'weighted'")
+        if name not in {BASELINE, TUNED}:
+            _check(name, said)
+        weighting = "uniform" if name in {BASELINE, TUNED} else name
+        level: Level = "parameters" if at_parameters else "features"
+        return cls(key, label, weighting, level, cast("Heads", heads), json.dumps(said, sort_keys=True))
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What its trainings depend on."""
+        return {"weighting": self.weighting, "level": self.level, "heads": self.heads, "options": self.options}
+
+
+def ways_of(given: list[Any]) -> tuple[Way, ...]:
+    """Several ways, each once.
+
+    Raises:
+        ValueError: for none, one given twice, or an unknown one.
+
+    Example:
+        >>> [way.label for way in ways_of(["single", "uniform", {"weighting": "mgda", "normalize": "loss+"}])]
+        ['Single-task', 'Uniform', 'MGDA-UB']
+    """
+    ways = tuple(Way.of(each) for each in given)
+    if not ways:
+        raise ValueError("methods is empty, expected names such as single, uniform, mgda")
+    keys = [way.key for way in ways]
+    if twice := [key for key in keys if keys.count(key) > 1]:
+        raise ValueError(f"method {twice[0]!r} is given twice, expected each once; give one of them another key")
+    return ways
+
+
+def _check(name: str, options: dict[str, Any]) -> None:
+    from counterpoint.balancing import get_weighting  # noqa: PLC0415  (loads torch)
+
+    get_weighting(name, **options)
