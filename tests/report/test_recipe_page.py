@@ -198,7 +198,12 @@ def test_courses_are_means_over_seeds_of_the_history(recipe):
             expected = history.pivot_table(index="method", columns="epoch", values=quantity)
             assert [line["name"] for line in lines] == list(LABELS.values())
             for line, method in zip(lines, LABELS, strict=True):
+                assert line["x"] == list(range(1, 13))
                 assert line["y"] == pytest.approx(expected.loc[method].to_numpy(), rel=1e-3)
+
+
+def test_a_single_epoch_is_no_course():
+    assert epochs_groups(fabricate_recipe(methods=SOME[:2], epochs=1, pictures=0)) == []
 
 
 def test_tasks_that_stop_early_do_not_change_what_a_mean_is_of():

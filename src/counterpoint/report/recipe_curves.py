@@ -91,19 +91,21 @@ def _curves(rows: pd.DataFrame, quantity: str, methods: Sequence[Method]) -> Cur
     found = []
     for method in methods:
         own = rows.loc[rows["method"].astype(str) == method.key, ["seed", "epoch", quantity]]
+        own = own.assign(epoch=own["epoch"] + 1)  # people count finished epochs
         data = curve(own.rename(columns={"epoch": "step", quantity: "value"}))
         if data is not None:
             found.append((method, data))
-    return found
+    # A single epoch is no course.
+    return found if any(len(data.steps) > 1 for _, data in found) else []
 
 
 def _by_epoch(title: str, y_title: str, curves: Curves) -> Plot:
     figure = blank()
     add_curves(figure, curves)
     vertical(figure, "yaxis", Axis(y_title), curves)
-    last = max(data.steps[-1] for _, data in curves)
-    figure.update_xaxes(title_text="epoch", range=[0, 1.01 * last or 1.0], hoverformat=",.0f")
-    if last <= 5:  # there are no halves of epochs
-        figure.update_xaxes(tick0=0, dtick=1)
+    first, last = min(data.steps[0] for _, data in curves), max(data.steps[-1] for _, data in curves)
+    figure.update_xaxes(title_text="epoch", range=[first, last + 0.01 * (last - first)], hoverformat=",.0f")
+    if last <= 6:  # there are no halves of epochs
+        figure.update_xaxes(tick0=first, dtick=1)
     ends = listing([f"{data.mean[-1]:.3g} with {method.label}" for method, data in curves])
     return Plot(title, f"{title} by epoch; at the end {ends}.", figure.to_json(), 250)

@@ -43,7 +43,7 @@ def improvement_group(results: RecipeResults) -> Group | None:
     seeds = {comparison.method.key: changes.mean(comparison.method.key) for comparison in drawn}
     caption = (
         f"Right of zero is better than {reference.words}. Diamonds are means over seeds, circles single seeds, bars "
-        "95 % intervals; a bar that crosses zero means that no difference was found."
+        "95 % intervals: one that crosses zero means that no difference was found, one that leaves the picture goes on."
     )
     if all(comparison.outcome is Outcome.ONE_SEED for comparison in drawn):
         caption = f"Right of zero is better than {reference.words}, but one seed gives no interval to judge by."
@@ -125,8 +125,8 @@ def dots_group(results: RecipeResults) -> Group | None:
     if not drawn:
         return None
     caption = (
-        f"Each dot is the change of one task against {reference.words}, mean over seeds; right of zero is better. "
-        "Tasks are in the order of their mean over methods."
+        f"Each dot is the change of one task with one method, mean over seeds; right of zero is better than "
+        f"{reference.short}. Tasks are in the order of their mean over methods."
     )
     return Group("", caption, [_dots(drawn, methods, reference)], methods)
 

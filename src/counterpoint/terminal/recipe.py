@@ -67,7 +67,7 @@ def recipe_table(results: RecipeResults) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=0, caption=caption, caption_justify="left")
     table.add_column("method", overflow="ellipsis", no_wrap=True, max_width=18)
     for title in (*(f"Δm, {_SHORT.get(reference.key, 'other')}" for reference in against), "time"):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(title, justify="right", no_wrap=True, min_width=9 if title.startswith("Δm") else None)
     shown = _shown(columns_of(results.scores))
     for title, column in shown:
         heading = f"{escape(title)}\n{escape(column.metric)} {column.arrow}"
