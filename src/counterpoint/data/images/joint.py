@@ -43,11 +43,20 @@ class Motion:
         forth: Tensor = torch.linalg.inv(self.back)
         return forth
 
-    def sources(self, height: int, width: int, stride: int = 1) -> Tensor:
-        """Where the centres of the new pixels come from, float64 [H, W, 2]; in pixels ``stride`` times as large."""
-        y = torch.arange(height, dtype=torch.float64) + 0.5
-        x = torch.arange(width, dtype=torch.float64) + 0.5
-        return torch.stack(torch.meshgrid(y, x, indexing="ij"), -1) @ self.back.T + self.shift / stride
+    def sources(self, height: int, width: int, stride: int = 1) -> tuple[Tensor, Tensor]:
+        """Where the centres of the new pixels come from, y and x; in pixels ``stride`` times as large.
+
+        Returns:
+            Two float64 tensors that broadcast to [H, W]: as y depends on x only in a rotated picture, both may be
+            small.
+        """
+        y = (torch.arange(height, dtype=torch.float64) + 0.5)[:, None]
+        x = (torch.arange(width, dtype=torch.float64) + 0.5)[None]
+        (yy, yx), (xy, xx) = self.back.tolist()
+        down, right = (self.shift / stride).tolist()
+        if yx == xy == 0:
+            return yy * y + down, xx * x + right
+        return yy * y + yx * x + down, xy * y + xx * x + right
 
 
 def resized_image(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -99,13 +108,13 @@ def moved_image(image: Tensor, motion: Motion) -> Tensor:
         motion: In pixels of the image.
     """
     height, width = image.shape[-2:]
-    sources = motion.sources(height, width)
-    extent = torch.tensor([height, width], dtype=torch.float64)
-    grid = (2 * sources / extent - 1).flip(-1).to(image.dtype)
+    y, x = motion.sources(height, width)
+    across, down = ((2 * own / whole - 1).to(image.dtype) for own, whole in ((x, width), (y, height)))
+    grid = torch.stack([across.expand(height, width), down.expand(height, width)], -1)
     new = functional.grid_sample(image[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False)[
         0
     ]
-    return torch.where(_inside(sources, height, width), new, 0.0)
+    return new.masked_fill_(_outside(y, x, height, width), 0.0)
 
 
 def moved_target(
@@ -121,22 +130,22 @@ def moved_target(
         stride: How many of the image's pixels one of the target's is wide.
     """
     height, width = values.shape[-2:]
-    sources = motion.sources(*(size or (height, width)), stride=stride)
-    pixel = sources.floor().long()
-    y, x = pixel[..., 0].clamp(0, height - 1), pixel[..., 1].clamp(0, width - 1)
-    new = values[..., y, x]
+    y, x = motion.sources(*(size or (height, width)), stride=stride)
+    row, column = y.floor(), x.floor()
+    new = values[..., row.long().clamp_(0, height - 1), column.long().clamp_(0, width - 1)]
     if target.kind == "offsets":
         # The new pixel comes from beside the centre of the pixel whose value it takes: the rest makes it exact.
-        rest = (sources - pixel - 0.5).movedim(-1, 0)
-        new = torch.einsum("ij,j...->i...", motion.forth, new.double() + rest).to(values.dtype)
+        dy, dx = new[0] + (y - row - 0.5), new[1] + (x - column - 0.5)
+        (yy, yx), (xy, xx) = motion.forth.tolist()
+        new = torch.stack([yy * dy + yx * dx, xy * dy + xx * dx]).to(values.dtype)
     elif target.kind == "normals":
-        # Channels are (x, y, z); what takes new to source is orthogonal, so its transpose takes them back.
-        turned = torch.einsum("ji,j...->i...", motion.turn, new[:2].flip(0).double()).flip(0)
-        new = torch.cat([turned.to(values.dtype), new[2:]])
+        # What takes new to source is orthogonal, so its transpose takes them back; z is along the axis.
+        (yy, yx), (xy, xx) = motion.turn.tolist()
+        new = torch.stack([xx * new[0] + yx * new[1], xy * new[0] + yy * new[1], new[2]])
     elif target.kind == "depth":
         new = new * motion.zoom if target.unit == "disparity" else new / motion.zoom
     missing = IGNORED if target.kind == "segmentation" else torch.nan
-    return new.masked_fill(~_inside(sources, height, width), missing)
+    return new.masked_fill_(_outside(y, x, height, width), missing)
 
 
 def flipped_target(values: Tensor, target: ImageTarget) -> Tensor:
@@ -153,6 +162,5 @@ def flipped_target(values: Tensor, target: ImageTarget) -> Tensor:
     return new
 
 
-def _inside(sources: Tensor, height: int, width: int) -> Tensor:
-    y, x = sources.unbind(-1)
-    return (y >= 0) & (y < height) & (x >= 0) & (x < width)
+def _outside(y: Tensor, x: Tensor, height: int, width: int) -> Tensor:
+    return (y < 0) | (y >= height) | (x < 0) | (x >= width)
