@@ -74,13 +74,13 @@ SETTINGS = {
         partial(LinearHead, 2048),
         (1,) * 40,
         (64, 64),
-        8,
-        "batches of 8 in place of 256",
+        6,
+        "batches of 6 in place of 256",
     ),
 }
 
 
-def build(setting: Setting, batch: int | None = None) -> Network:
+def build(setting: Setting) -> Network:
     """The network with its optimizer and two batches to go round."""
     torch.manual_seed(0)
     heads = nn.ModuleList(setting.head(outputs) for outputs in setting.outputs)
@@ -91,12 +91,12 @@ def build(setting: Setting, batch: int | None = None) -> Network:
         head.loss = loss
     encoder = setting.encoder()
     optimizer = torch.optim.SGD([*encoder.parameters(), *heads.parameters()], lr=1e-4)
-    size = batch or setting.batch
-    batches = [(torch.rand(size, 3, *setting.image), _targets(setting, size)) for _ in range(2)]
+    batches = [(torch.rand(setting.batch, 3, *setting.image), _targets(setting)) for _ in range(2)]
     return Network(encoder, heads, optimizer, batches)
 
 
-def _targets(setting: Setting, size: int) -> list[Tensor]:
+def _targets(setting: Setting) -> list[Tensor]:
+    size = setting.batch
     if setting.dense:
         maps = [torch.rand(size, outputs, *setting.image) for outputs in setting.outputs[1:]]
         return [torch.randint(CLASSES, (size, *setting.image)), *maps]
