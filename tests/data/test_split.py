@@ -4,8 +4,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
-from counterpoint.data import Split
+from counterpoint.data import Rows, Split
 
 
 def rows(count):
@@ -61,3 +62,12 @@ def test_rows_by_number_by_mask_and_by_slice_agree():
         assert torch.equal(by_mask[0], other[0])
         assert torch.equal(by_mask[1]["a"], other[1]["a"])
     assert by_mask[0].dtype == torch.float32
+
+
+def test_targets_keep_their_type_and_rows_are_told_from_loaders():
+    split = Split(torch.zeros(3, 2), {"scene": torch.tensor([[[1]], [[-100]], [[0]]], dtype=torch.int8)})
+    for index in (slice(None), torch.arange(3), torch.ones(3, dtype=torch.bool)):
+        assert torch.equal(split.rows(index)[1]["scene"], split.targets["scene"])
+        assert split.rows(index)[1]["scene"].dtype == torch.int8
+    assert isinstance(split, Rows)
+    assert not any(isinstance(other, Rows) for other in (DataLoader([1]), [1], split.batches(2), split.inputs, "rows"))
