@@ -137,7 +137,7 @@ def test_a_head_starts_where_it_is_told(network):
     before = model(x)
     start_at(model.heads["visits"], 4.0)
     torch.testing.assert_close(model(x), before | {"visits": before["visits"] + 4.0})
-    with pytest.raises(ValueError, match="ReLU has no linear layer with a bias"):
+    with pytest.raises(ValueError, match="ReLU has no linear layer or convolution with a bias"):
         start_at(torch.nn.ReLU(), 4.0)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from counterpoint.models import ASPPHead, ConvHead, LinearHead, PyramidHead, ResNet, ScalesHead, multiply_adds
+from counterpoint.models import ASPPHead, ConvHead, LinearHead, PyramidHead, ResNet, ScalesHead, multiply_adds, start_at
 from counterpoint.models.convolution import enlarged
 
 
@@ -78,6 +78,24 @@ def test_aspp_head():
     joined = normal(head.project[1], convolve(head.project[0], torch.cat([*branches, whole], 1)))
     expected = functional.interpolate(convolve(head.predict, joined), (7, 9), mode="bilinear")
     torch.testing.assert_close(head(x), expected)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        LinearHead(8, 1),
+        ConvHead(8, 1, hidden=4, factor=3),
+        ASPPHead(8, 1, hidden=8, size=(7, 9)),
+        PyramidHead(8, 1, size=(7, 9)),
+    ],
+    ids=lambda head: type(head).__name__,
+)
+def test_outputs_start_where_they_are_told(head):
+    """A depth whose mean is far from 0 is reached at once, wherever the targets' size is."""
+    head, x = head.eval(), torch.rand(2, 8, 5, 6)
+    before = head(x)
+    start_at(head, 4.0)
+    torch.testing.assert_close(head(x), before + 4.0)
 
 
 def test_an_image_alone_trains_by_groups():
