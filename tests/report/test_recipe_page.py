@@ -284,6 +284,7 @@ def test_the_dots_of_forty_tasks_are_their_changes_in_order(forty):
     assert figure["layout"]["yaxis"]["ticktext"] == list(order)
     for trace, method in zip(figure["data"], SOME[1:], strict=True):
         assert trace["x"] == pytest.approx(changes.loc[order, method].to_numpy())
+        assert [round(row) for row in trace["y"]] == list(range(40))
     low, high = figure["layout"]["xaxis"]["range"]
     assert low < changes.to_numpy().min() < changes.to_numpy().max() < high
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # With more tasks than this a panel each is not read side by side.
 MAX_PANELS = 6
+# How far apart the dots of one task lie, in rows, so that equal ones do not hide each other.
+_DODGE = 0.5
 
 
 def improvement_group(results: RecipeResults) -> Group | None:
@@ -145,9 +147,9 @@ def _dots(means: dict[str, list[float]], methods: Sequence[Method], reference: R
         figure.add_trace(
             go.Scatter(
                 x=[means[task][place] if math.isfinite(means[task][place]) else None for task in order],
-                y=rows,
+                y=[row + _DODGE * (place - (len(methods) - 1) / 2) / len(methods) for row in rows],
                 mode="markers",
-                marker={"color": method.tint(0.75), "size": 9, "line": {"color": "white", "width": 0.7}},
+                marker={"color": method.tint(0.75), "size": 8, "line": {"color": "white", "width": 0.7}},
                 customdata=[literal(task) for task in order],
                 hovertemplate=f"%{{customdata}}, {literal(method.label)}: %{{x:+.2f}} %<extra></extra>",
             )

@@ -21,7 +21,8 @@ class Made:
 
     Attributes:
         words: Heading and text of what is told in words: paper, network, training, changes, differences.
-        tasks: Name, kind and description of each task.
+        task_columns: Of ``tasks``.
+        tasks: Name, kind and, where there is one, description of each task.
         methods: Name and description of each method.
         rows: Splits with their numbers of rows.
         scales: What each loss was multiplied by where scales were tuned.
@@ -33,6 +34,7 @@ class Made:
     """
 
     words: list[tuple[str, str]]
+    task_columns: list[tuple[str, str]]
     tasks: list[Row]
     methods: list[Row]
     rows: list[tuple[str, str]]
@@ -65,18 +67,21 @@ def made(results: RecipeResults) -> Made:
     about = results.about
     rows: Mapping[str, Any] = (about.get("data") or {}).get("rows") or {}
     tried = sorted(about.get("tried") or [], key=_score, reverse=True)
-    tasks = list(tried[0]["scales"]) if tried and len(tried[0]["scales"]) <= _MAX_SCALES else []
+    scaled = list(tried[0]["scales"]) if tried and len(tried[0]["scales"]) <= _MAX_SCALES else []
+    tasks = about.get("tasks") or []
+    described = any(task.get("description") for task in tasks)
     seeds = ", ".join(str(seed) for seed in sorted(results.scores["seed"].unique()))
     run = [(name, _told(about[name])) for name in ("recipe", "machine") if about.get(name)]
     run += [("date", moment(str(about["started"])))] if about.get("started") else []
     return Made(
         words=[(heading, _told(about[key])) for key, heading in _WORDS if about.get(key)],
-        tasks=[_row(task, "name", ("kind", "description")) for task in about.get("tasks") or []],
+        task_columns=[("Task", ""), ("Kind", ""), *[("Classes or unit", "")] * described],
+        tasks=[_row(task, "name", ("kind", "description")[: 1 + described]) for task in tasks],
         methods=[_row(method, "label", ("words",)) for method in about.get("methods") or []],
         rows=[(str(split), f"{count:,}" if isinstance(count, int) else str(count)) for split, count in rows.items()],
         scales=[(str(task), f"{scale:g}") for task, scale in (about.get("scales") or {}).items()],
-        tried_columns=[("Score", ""), *((str(task), "") for task in tasks)],
-        tried=[_tried(each, tasks) for each in tried] if tasks else [],
+        tried_columns=[("Score", ""), *((str(task), "") for task in scaled)],
+        tried=[_tried(each, scaled) for each in tried] if scaled else [],
         failed=[(_training(each), str(each.get("error"))) for each in about.get("failed") or []],
         versions=facts(about.get("versions") or {}),
         run=[*run, ("seeds", seeds)],
