@@ -59,7 +59,7 @@ def attribute_images(draws: Draws) -> NDArray[np.uint8]:
     angle = factor["angle"] * (np.pi / 2)
     period = 3 / 32 * 4 ** factor["period"]
     waves = np.sin(2 * np.pi * (x * np.sin(angle) + y * np.cos(angle)) / period + np.pi * nuisance[2])
-    wall = 0.45 * np.exp(0.8 * centred["light"] + 0.3 * nuisance[3]) * (1 + 0.22 * waves)
+    wall = 0.45 * np.exp(0.8 * centred["light"] + 0.3 * nuisance[3]) * (1 + 0.4 * waves * (y > 0.125))
 
     colors = _COLD + np.clip(shown[:, :1], 0, 1) * (_WARM - _COLD)
     colors = colors / colors.mean(axis=1, keepdims=True)  # no hue is brighter than another

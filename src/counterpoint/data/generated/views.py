@@ -27,7 +27,9 @@ FIRST_SOLID = CLASSES.index("sphere")
 _DIAGONAL = float(np.sqrt(2))
 _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 0) for z in (-1, 1)], dtype=np.float64)
 _GAP = 0.05  # metres between solids
-_TRIES = 40
+_FEWEST = 3
+# Where there is little room, fewer things than wanted will do, but three there are.
+_TRIES, _MANY_TRIES = 40, 2_000
 # Spread of a solid's hue around that of its class, in turns; classes lie a fifth of a turn apart.
 _HUE_SPREAD = 0.13
 
@@ -149,8 +151,8 @@ def _draw_walls(rng: np.random.Generator, camera: Camera) -> tuple[Wall, ...]:
 
 def _draw_things(rng: np.random.Generator, camera: Camera, walls: tuple[Wall, ...]) -> tuple[Thing, ...]:
     """Three to seven solids that overlap neither each other nor a wall."""
-    wanted, things = int(rng.integers(3, 8)), list[Thing]()
-    for _ in range(_TRIES):
+    wanted, things = int(rng.integers(_FEWEST, 8)), list[Thing]()
+    for attempt in range(_MANY_TRIES):
         far, side, size, tall, flat = rng.uniform(size=5)
         kind = int(rng.integers(len(CLASSES) - FIRST_SOLID))
         solid = _solid(CLASSES[FIRST_SOLID + kind], 0.25 + 0.45 * size, 0.5 + tall, 0.5 + 0.5 * flat)
@@ -168,7 +170,7 @@ def _draw_things(rng: np.random.Generator, camera: Camera, walls: tuple[Wall, ..
         texture = draw_texture(rng, hue, 1.0, (0.2, 0.8))
         place = np.array([aside, camera.height, ahead])
         things.append(Thing(FIRST_SOLID + kind, solid, place, rng.uniform(0, 2 * np.pi), texture))
-        if len(things) == wanted:
+        if len(things) == wanted or (attempt >= _TRIES and len(things) >= _FEWEST):
             break
     return tuple(things)
 
