@@ -213,7 +213,7 @@ class Probing:
         return found
 
     def _labelled_rows(self, batch: tuple[Tensor, dict[str, Tensor]], task: str) -> tuple[Tensor, dict[str, Tensor]]:
-        """A batch for one task alone: means over chunks then weigh each row alike (dense ones, though not each pixel)."""
+        """A batch for one task alone: means over chunks then weigh each row alike (but not each pixel)."""
         mask = self._own.tasks[task].labelled(batch[1][task])
         if mask is None:
             return batch[0], {task: batch[1][task]}
