@@ -29,7 +29,8 @@ class Augmentation:
         scales: One of them is drawn: the part that is shown is that much smaller. Published code for NYUv2 draws from
             1, 1.2 and 1.5 (Nash-MTL's experiments, after CAGrad's and MTAN's). As there, depth is divided by the scale;
             disparity is multiplied by it; offsets grow by what the part is enlarged by; normals keep their values,
-            which is the usual approximation (a scene with its depth divided would be flatter).
+            which is the usual approximation (a scene with its depth divided would be flatter). Published code also
+            interpolates normals, across borders of surfaces and of what is known; here a pixel takes the nearest one.
         flip: Whether half of the pictures are mirrored left to right: dx and the normals' x change their signs.
         rotate: Largest angle in degrees, in either direction. Sener & Koltun's code for Cityscapes has 10. Offsets and
             normals turn along; the corners that come into view are black, their labels missing.

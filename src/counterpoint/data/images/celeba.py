@@ -85,7 +85,7 @@ class CelebA:
         }
         size = (self.size, self.size) if isinstance(self.size, int) else (self.size[0], self.size[1])
         handling = Handling(size, cache=self.cache, workers=self.workers, augmentation=self.augmentation)
-        rows = handling.rows("celeba", Files(folder, tuple(parts)), dict(labels))
+        rows = handling.rows("celeba", Files(folder, tuple(parts)), labels)
         split = np.array(list(parts.values()))
         splits = {}
         for number, name in enumerate(_SPLITS):

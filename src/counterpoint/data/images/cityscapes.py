@@ -159,7 +159,7 @@ class Cityscapes:
             workers=self.workers,
             augmentation=self.augmentation,
         )
-        rows = handling.rows(f"cityscapes-{split}", Files(images, keys, _IMAGES[1]), dict(labels))
+        rows = handling.rows(f"cityscapes-{split}", Files(images, keys, _IMAGES[1]), labels)
         return rows, keys
 
     def _reader(self, task: str) -> Reader:

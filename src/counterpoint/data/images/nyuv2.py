@@ -135,7 +135,7 @@ class NYUv2:
         handling = Handling(
             (size[0], size[1]), self.target_stride, self.size is None, self.cache, self.workers, self.augmentation
         )
-        return handling.rows(f"nyuv2-{split}", files, dict(labels), read_image)
+        return handling.rows(f"nyuv2-{split}", files, labels, read_image)
 
     def _reader(self, target: ImageTarget) -> Reader:
         if target.name == "segmentation":

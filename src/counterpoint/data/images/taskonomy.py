@@ -113,7 +113,7 @@ class Taskonomy:
             workers=self.workers,
             augmentation=self.augmentation,
         )
-        rows = handling.rows("taskonomy", images, dict(labels))
+        rows = handling.rows("taskonomy", images, labels)
         buildings = np.array([key.partition("/")[0] for key in images.keys])
         splits = {}
         for name, own in self._buildings(buildings.tolist()).items():
