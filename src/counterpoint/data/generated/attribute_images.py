@@ -1,4 +1,4 @@
-"""Images in which eight factors can be seen: a disc before stripes."""
+"""Images in which eight factors can be seen: a disc above stripes."""
 
 from __future__ import annotations
 
@@ -17,22 +17,25 @@ if TYPE_CHECKING:
 
 _COLD, _WARM = np.array([0.25, 0.5, 1.0], dtype=np.float32), np.array([1.0, 0.45, 0.2], dtype=np.float32)
 _NOISE = 0.03
+# Groups should weigh about the same in a network: stripes all over the image would outdo what one disc says.
+_FLOOR = 0.06  # where the floor begins, below the middle in sides
 _IMPRECISION = np.float32(0.12)
 
 
 def attribute_images(draws: Draws) -> NDArray[np.uint8]:
     """One image a row.
 
-    A disc stands before a striped wall. What is drawn of the factors (each from 0 to 1, c = factor - 1/2):
+    A disc hangs before a wall, above a striped floor. An image shows every factor (from 0 to 1, c = factor - 1/2) give
+    or take 0.12, a nuisance of its own: what it says wrongly of a factor, it says to all questions about it.
 
     - hue: the disc's colour, from blue to orange;
-    - aspect: the disc is exp(1.2 c) as high as wide (and as much narrower);
+    - aspect: the disc is exp(2 c) as high as wide;
     - angle: of the stripes, from level to upright;
     - period: of the stripes, from 3 to 9 pixels of 32 (evenly in its logarithm);
-    - albedo and light: the disc's brightness is 0.5 exp(0.8 (c_albedo + c_light)); the wall's is 0.45 exp(0.8 c_light
-      + 0.16 e), e its own albedo, a nuisance;
-    - size and nearness: the disc's radius is 0.2 exp(0.7 (c_size + c_nearness)) of the image's side; its middle is the
-      lower in the image the nearer it is, give or take another nuisance.
+    - albedo and light: the disc's brightness is 0.5 exp(0.8 (c_albedo + c_light)); the wall's and the floor's is 0.45
+      exp(0.8 c_light + 0.3 e), e their own albedo, a nuisance;
+    - size and nearness: the disc's radius is 0.2 exp(0.8 (c_size + c_nearness)) of the image's side; its middle is 0.22
+      c_nearness + 0.09 e below the image's, e another nuisance.
 
     Nuisances besides: where the disc is from left to right, the phase of the stripes, and noise of 0.03.
 
@@ -50,16 +53,16 @@ def attribute_images(draws: Draws) -> NDArray[np.uint8]:
     y, x = (at.astype(np.float32) / size - np.float32(0.5) for at in np.mgrid[:size, :size] + 0.5)
 
     radius = 0.2 * np.exp(0.8 * (centred["size"] + centred["nearness"]))
-    stretch = np.exp(1.0 * centred["aspect"])
+    stretch = np.exp(centred["aspect"])
     down = 0.22 * centred["nearness"] + 0.09 * nuisance[0]
     aside = 0.08 * np.clip(nuisance[1], -2, 2)
     apart = np.sqrt(((x - aside) * stretch) ** 2 + ((y - down) / stretch) ** 2)
     cover = np.clip((radius - apart) * size + 0.5, 0, 1)[:, None]  # one pixel of soft border
 
     angle = factor["angle"] * (np.pi / 2)
-    period = 3 / 32 * 4 ** factor["period"]
+    period = 3 / 32 * 3 ** factor["period"]
     waves = np.sin(2 * np.pi * (x * np.sin(angle) + y * np.cos(angle)) / period + np.pi * nuisance[2])
-    wall = 0.45 * np.exp(0.8 * centred["light"] + 0.3 * nuisance[3]) * (1 + 0.4 * waves * (y > 0.125))
+    wall = 0.45 * np.exp(0.8 * centred["light"] + 0.3 * nuisance[3]) * (1 + 0.5 * waves * (y > _FLOOR))
 
     colors = _COLD + np.clip(shown[:, :1], 0, 1) * (_WARM - _COLD)
     colors = colors / colors.mean(axis=1, keepdims=True)  # no hue is brighter than another

@@ -18,7 +18,7 @@ _CHUNK = 500  # rows drawn at a time: their noise in single precision is four ti
 
 @dataclass(frozen=True)
 class Attributes:
-    """Images of a disc before stripes, with forty binary attributes in eight groups of five.
+    """Images of a disc above a striped floor, with forty binary attributes in eight groups of five.
 
     Each group asks about one factor of the image: the disc's hue, aspect, albedo, size and nearness, the angle and
     the period of the stripes, and the light. Its attributes are four thresholds, two of them read the other way
@@ -73,7 +73,8 @@ class Attributes:
 
         A bright disc has a high albedo or much light on it; a wide one is big or near. Both groups of a pair read the
         same feature with the same sign, and where one is right about it the other is wrong: given the feature, their
-        errors have opposite signs, and so have their gradients.
+        errors have opposite signs, and so have their gradients at the features. At the parameters they may help each
+        other nevertheless: both want that feature.
         """
         return tuple((FACTORS.index(first), FACTORS.index(second)) for first, second in ENTANGLED)
 

@@ -33,7 +33,7 @@ class Draws:
 
     Attributes:
         factors: [N, 8], as in ``FACTORS``.
-        nuisances: [N, 12], standard normal: what no attribute asks for.
+        nuisances: [N, 12], standard normal: what no attribute asks for. Four of the scene, then one for each factor.
         flips: bool [N, 40], where a label says the opposite.
         noise: [N, 3, size, size], standard normal.
     """
