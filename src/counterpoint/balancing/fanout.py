@@ -74,12 +74,12 @@ class FanOut(nn.Module):
             in ``skipped`` (its head has received its own gradient already); ``"propagate"`` lets the shared gradient
             become non-finite (all of it NaN, if the weighting looks at the Gram matrix), which a GradScaler looks for.
             It is the features' gradients that are looked at.
-        reduce: Where T gradients of the features' size take too much memory until the last has arrived (docs/loops.md,
-            "Many tasks on dense features"). ``"bfloat16"`` keeps them in 16 bits. ``"stream"`` keeps none: each is
-            sketched to 4093 numbers for the Gram matrix, added to one sum with the weight its task had in the
-            backward pass before, and dropped; memory is that of the plain sum for any T. The first pass weighs all
-            alike. That is another algorithm than MGDA-UB: weights are those of the last batch, inner products are
-            estimates (see :class:`~counterpoint.balancing.sign_sketch.SignSketch`).
+        reduce: Where T gradients of the features' size take too much memory until the last has arrived
+            (docs/dense-features.md). ``"bfloat16"`` keeps them in 16 bits. ``"stream"`` keeps none: each is sketched to
+            4093 numbers for the Gram matrix, added to one sum with the weight its task had in the backward pass before,
+            and dropped; the memory is that of the plain sum for any T. The first pass weighs all alike. That is another
+            algorithm than MGDA-UB: weights are those of the last batch, inner products are estimates
+            (:class:`~counterpoint.balancing.sign_sketch.SignSketch`).
 
     Attributes:
         last: :class:`StepRecord` of the last backward pass, ``None`` before the first. If the layer was used several
@@ -88,7 +88,7 @@ class FanOut(nn.Module):
 
     Raises:
         ValueError: for no tasks, a name given twice, another option than those above, or a weighting that makes no
-            sense for features.
+            sense for features or with ``reduce``.
         TypeError: if the weighting is not callable or the tasks are not names.
 
     Example:
