@@ -128,8 +128,9 @@ def targets(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
             found.append(target(f"{where}{STREAM} / {REFERENCE}", 1.05, row["over_uniform"]))
         if row["method"] == HALF:
             exact = next(own for own in results if own["tasks"] == row["tasks"] and own["method"] == EXACT)
-            ratio = row["copies_more"] / exact["copies_more"]
-            found.append(target(f"{where}gradients waiting in {HALF} / in {EXACT}", 0.6, ratio))
+            if exact["copies_more"] > 0.1:  # with --quick the peak is elsewhere, in the encoder
+                ratio = row["copies_more"] / exact["copies_more"]
+                found.append(target(f"{where}gradients waiting in {HALF} / in {EXACT}", 0.6, ratio))
     return found
 
 
