@@ -179,7 +179,7 @@ def read_classes(path: Path, classes: int) -> Tensor:
 def read_offsets(path: Path) -> Tensor:
     """Offsets from ids of instances (1000 times the id of the label, plus a number), float32 [2, H, W]."""
     instances = read_grey16(path)
-    inside = (instances >= 1000) & np.isin(instances // 1000, _WITH_INSTANCES)
+    inside = np.isin(instances // 1000, _WITH_INSTANCES)  # groups of objects have the label's id alone
     place = np.stack(np.nonzero(inside))
     _, own = np.unique(instances[inside], return_inverse=True)
     offsets = np.full((2, *instances.shape), np.nan, dtype=np.float32)
