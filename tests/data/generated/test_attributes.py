@@ -58,13 +58,13 @@ def test_labels_are_the_answers_but_for_flips(splits):
 
 
 def test_answers_of_one_factor_by_hand():
-    values = np.array([0.32, 0.38, 0.5, 0.6, 0.9])[:, None].repeat(8, axis=1)
+    values = np.array([0.3, 0.38, 0.45, 0.56, 0.9])[:, None].repeat(8, axis=1)
     found = answers(values).reshape(5, 8, 5)
     assert (found == found[:, :1]).all()
-    expected = [  # above 0.35, below 0.45, above 0.55, below 0.65, in (0.3, 0.4] or (0.55, 1]
+    expected = [  # above 0.41, below 0.47, above 0.53, below 0.59, in (0.25, 0.35] or (0.5, 1]
         [0, 1, 0, 1, 1],
-        [1, 1, 0, 1, 1],
-        [1, 0, 0, 1, 0],
+        [0, 1, 0, 1, 0],
+        [1, 1, 0, 1, 0],
         [1, 0, 1, 1, 1],
         [1, 0, 1, 0, 1],
     ]

@@ -20,9 +20,10 @@ FACTORS = ("hue", "aspect", "angle", "period", "albedo", "light", "size", "nearn
 ENTANGLED = (("albedo", "light"), ("size", "nearness"))
 
 PER_FACTOR = 5
-# Four cuts, and a union of two intervals: a fifth question that no threshold answers. 30 to 70 percent are above.
-_CUTS = (0.35, 0.45, 0.55, 0.65)
-_UNION = ((0.3, 0.4), (0.55, 1.0))
+# Four cuts, and a union of two intervals: a fifth question that no threshold answers. No further apart than what an
+# image leaves open, so that each of five has about as much in common with one of them as with another.
+_CUTS = (0.41, 0.47, 0.53, 0.59)
+_UNION = ((0.25, 0.35), (0.5, 1.0))
 
 _SOURCE = 2
 
@@ -80,8 +81,8 @@ def answers(factors: Floats) -> NDArray[np.bool_]:
         [N, 40], five for each factor in order.
 
     Example:
-        >>> answers(np.full((1, 8), 0.5))[0, :5].tolist()
-        [True, False, False, True, False]
+        >>> answers(np.full((1, 8), 0.45))[0, :5].tolist()
+        [True, True, False, True, False]
     """
     each = [factors > _CUTS[0], factors < _CUTS[1], factors > _CUTS[2], factors < _CUTS[3]]
     union = np.zeros(factors.shape, dtype=bool)
