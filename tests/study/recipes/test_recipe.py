@@ -52,7 +52,7 @@ def test_the_papers_settings():
 def test_a_recipe_of_ones_own(tmp_path):
     file = tmp_path / "mine.yaml"
     text = recipe_text("scenes")
-    assert yaml.safe_load(text)["data"] == {"source": "scenes"}
+    assert yaml.safe_load(text)["data"]["source"] == "scenes"
     file.write_text(text.replace("title: Generated scenes", "title: Mine"), encoding="utf-8")
     mine = load_recipe(str(file), {"seeds": 7, "fit": {"epochs": 2}})
     assert (mine.name, mine.title, mine.seeds) == ("mine", "Mine", 7)

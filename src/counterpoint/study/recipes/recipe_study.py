@@ -101,6 +101,9 @@ class RecipeStudy:
         with closing(LocalExecutor(self.workers)) as executor:
             trainings = Trainings(self.recipe, source, self.out, executor, watcher, pictures=dense)
             trainings.run()
+        if not trainings.records:
+            first = next(iter(trainings.failed.values()))
+            raise ValueError(f"every training failed, the first with {first.error}")
         results = RecipeResults(
             pd.DataFrame(_scores(trainings), columns=SCORES),
             pd.DataFrame(_history(trainings), columns=HISTORY),

@@ -73,8 +73,8 @@ class RecipeResults:
             reference: Key of the method to compare with.
 
         Returns:
-            Columns ``method``, ``label``, ``seed``, ``value``; no rows if the reference was not trained, NaN where it
-            scores 0.
+            Columns ``method``, ``label``, ``seed``, ``value``, for seeds that have all tasks and metrics of both; no
+            rows if the reference was not trained. NaN where a metric is, or the reference scores 0.
         """
         keys = ["seed", "task", "metric"]
         own = self.scores[["method", "label", *keys, "direction", "value"]]
@@ -83,8 +83,12 @@ class RecipeResults:
         sign = np.where(joined["direction"] == "maximize", 1.0, -1.0)
         size = joined["base"].abs().replace(0.0, np.nan)
         joined["value"] = 100.0 * sign * (joined["value"] - joined["base"]) / size
-        by_task = joined.groupby(["method", "label", "seed", "task"], sort=False)["value"].mean()
-        return by_task.groupby(["method", "label", "seed"], sort=False).mean().reset_index()
+        # A seed that lacks a task or a metric would be the mean of something else.
+        by_seed = joined.groupby(["method", "label", "seed"], sort=False)
+        whole = by_seed["value"].transform("size") == own[["task", "metric"]].drop_duplicates().shape[0]
+        by_task = joined[whole].groupby(["method", "label", "seed", "task"], sort=False)["value"]
+        means = by_task.agg(lambda values: values.mean(skipna=False)).groupby(["method", "label", "seed"], sort=False)
+        return means.agg(lambda values: values.mean(skipna=False)).reset_index()
 
     def save(self, folder: str | Path) -> None:
         """Writes Parquet tables and a JSON file, each completely or not at all.

@@ -1,0 +1,218 @@
+"""What a comparison trains, chooses and keeps, on digits so small that a training takes a blink."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from counterpoint import Task
+from counterpoint.data.images import ImageTarget
+from counterpoint.study.execution import Failure, LocalExecutor
+from counterpoint.study.recipes.compare import Trainings
+from counterpoint.study.recipes.image_source import source_of
+from counterpoint.study.recipes.parts import Parts, unit_of
+from counterpoint.study.recipes.recipe import Changed, load_recipe
+from counterpoint.study.recipes.recipe_study import RecipeStudy
+from counterpoint.study.recipes.trial import TrialRecord
+from counterpoint.study.recipes.ways import Way
+
+
+class Silent:
+    def __init__(self):
+        self.stages = []
+
+    def stage(self, title, runs):
+        self.stages.append((title, list(runs)))
+
+    def progress(self, index, share):
+        pass
+
+    def done(self, index, seconds):
+        pass
+
+
+class Pretended:
+    """An executor that trains nothing and says what a method is worth: ``values`` by title, else 0.5."""
+
+    def __init__(self, values):
+        self.values, self.jobs = values, []
+
+    def run(self, jobs, _work, _on_progress, on_done):
+        outcomes = []
+        for index, job in enumerate(jobs):
+            self.jobs.append(job)
+            value = self.values(job)
+            outcome = value
+            if not isinstance(value, Failure):
+                rows = [
+                    {"task": task, "metric": "accuracy", "direction": "maximize", "main": True, "value": value,
+                     "validation_value": value, "loss": 1.0, "unit": 1.0}
+                    for task in job.tasks
+                ]  # fmt: skip
+                outcome = TrialRecord(job.run, rows)
+            on_done(index, outcome)
+            outcomes.append(outcome)
+        return outcomes
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return load_recipe(
+        "digits", {"methods": ["single", "uniform", "tuned", "mgda"], "seeds": 2, "trials": 3}, tiny=True
+    )
+
+
+@pytest.fixture(scope="module")
+def source(recipe):
+    return source_of(recipe, None)
+
+
+def trainings(recipe, source, values, out="."):
+    executor = Pretended(values)
+    made = Trainings(recipe, source, Path(out), executor, Silent())
+    made.run()
+    return made, executor
+
+
+def test_the_plan(recipe, source):
+    made, executor = trainings(recipe, source, lambda _: 0.5)
+    titles = [job.title for job in executor.jobs]
+    assert len(titles) == len(set(titles)), "nothing twice"
+    assert sum("loss scales" in title for title in titles) == (1 + 3) + 1, "four with seed 0, the chosen with seed 1"
+    for seed in (0, 1):
+        assert {f"left, seed {seed}", f"right, seed {seed}", f"Uniform, seed {seed}", f"MGDA-UB, seed {seed}"} <= set(
+            titles
+        )
+    assert len(titles) == 2 * 4 + 5
+    assert [len(jobs) for _, jobs in made.watcher.stages] == [12, 1]
+
+
+def test_the_best_scales_on_validation_rows_are_chosen(recipe, source):
+    def values(job):
+        return 0.9 if job.scales and dict(job.scales)["left"] > 3 else 0.5
+
+    made, executor = trainings(recipe, source, values)
+    assert made.scales["left"] > 3
+    assert len(made.tried) == 4
+    last = executor.jobs[-1]
+    assert (dict(last.scales), last.seed) == (made.scales, 1)
+
+
+def test_with_equal_scores_the_plain_sum_is_chosen(recipe, source):
+    made, _ = trainings(recipe, source, lambda _: 0.5)
+    assert made.scales == {"left": 1.0, "right": 1.0}
+
+
+def test_a_training_that_fails_is_a_result(recipe, source, tmp_path, monkeypatch):
+    def values(job):
+        return Failure("ArithmeticError: diverged") if job.way.key == "mgda" and job.seed == 1 else 0.5
+
+    monkeypatch.setattr("counterpoint.study.recipes.recipe_study.LocalExecutor", lambda _: Closable(values))
+    study = RecipeStudy(recipe, None, tmp_path, tiny=True)
+    results = study.compare("command", Silent(), source)
+    assert [(each["method"], each["seed"]) for each in results.about["failed"]] == [("mgda", 1)]
+    assert set(results.scores[results.scores["method"] == "mgda"]["seed"]) == {0}
+    assert results.improvement()["value"].tolist() == pytest.approx([0.0] * 7)
+
+
+def test_nothing_is_made_of_trainings_that_all_fail(recipe, source, tmp_path, monkeypatch):
+    failing = Closable(lambda _: Failure("ValueError: the encoder is broken"))
+    monkeypatch.setattr("counterpoint.study.recipes.recipe_study.LocalExecutor", lambda _: failing)
+    study = RecipeStudy(recipe, None, tmp_path, tiny=True)
+    with pytest.raises(ValueError, match=r"every training failed, the first with ValueError: the encoder is broken"):
+        study.compare("command", Silent(), source)
+
+
+class Closable(Pretended):
+    def close(self):
+        pass
+
+
+def test_a_run_is_known_by_what_its_numbers_depend_on(recipe, source):
+    def run(recipe, source, way="mgda", tasks=("left", "right"), seed=0):
+        made = Trainings(recipe, source, Path(), LocalExecutor(1), Silent())
+        return made._trial(tasks, Way.of(way), seed).run
+
+    base = run(recipe, source)
+    assert run(recipe, source) == base
+    assert run(recipe, source, seed=1) != base
+    assert run(recipe, source, way="mgda@parameters") != base
+    assert run(recipe, source, way={"weighting": "mgda", "heads": "weighted"}) != base
+    assert run(recipe, source, way={"weighting": "mgda", "normalize": "l2"}) != base
+    faster = replace(recipe, optimizer=replace(recipe.optimizer, lr=0.5))
+    assert run(faster, source_of(faster, None)) != base
+    longer = replace(recipe, fit=replace(recipe.fit, epochs=9))
+    assert run(longer, source_of(longer, None)) != base
+    changed = replace(recipe, losses={"left": Changed(power=4)})
+    other = source_of(changed, None)
+    assert run(changed, other) != base
+    alone = run(recipe, source, tasks=("right",))
+    assert run(changed, other, tasks=("right",)) == alone, "a network of a task whose loss stays is not trained again"
+    assert run(changed, other, tasks=("left",)) != run(recipe, source, tasks=("left",))
+    assert run(recipe, source, way="uniform", tasks=("right",)) == alone, "alone, nothing is balanced"
+
+
+def test_changed_losses_keep_metrics_and_units():
+    target = ImageTarget("depth", "depth")
+    parts = Parts({}, {}, {"depth": target}, units={"depth": 2.0}, losses={"depth": Changed(factor=1000, power=4)})
+    task = parts.task("depth")
+    outputs, truth = torch.full((2, 1, 2, 2), 3.0), torch.ones(2, 1, 2, 2)
+    plain = Task.depth("depth").loss(outputs, truth)
+    assert float(task.loss(outputs, truth)) == pytest.approx(1000 * float(plain) ** 4)
+    assert float(task.metric(outputs, truth)) == pytest.approx(2.0)
+    assert task.unit == 2.0
+
+
+def test_units_are_errors_of_the_best_constant():
+    values = torch.tensor([1.0, 2.0, 6.0, math.nan]).reshape(1, 1, 2, 2)
+    assert unit_of(ImageTarget("d", "depth"), values) == pytest.approx(np.abs(np.array([1, 2, 6]) - 2).mean())
+    normals = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]).T.reshape(1, 3, 1, 2)
+    assert unit_of(ImageTarget("n", "normals"), normals) == pytest.approx(45.0, abs=1e-3)
+    assert unit_of(ImageTarget("s", "segmentation", classes=("a", "b")), torch.zeros(1, 2, 2, dtype=torch.int8)) is None
+    assert unit_of(ImageTarget("d", "depth"), torch.full((1, 1, 2, 2), math.nan)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"encoder": {"name": "resnett"}}, r"encoder is 'resnett', expected .*did you mean 'resnet'\?"),
+        ({"encoder": {"name": "lenet", "depth": 3}}, "encoder 'lenet' has no option 'depth'"),
+        ({"encoder": {"name": "unet"}}, "the encoder does not take images of 1 x 36 x 36|is not divisible|expected"),
+        ({"head": {"name": "aspp"}}, "the head of 'left' does not take what the encoder returns"),
+        ({"data": {"source": "digit"}}, r"no data are called 'digit', expected .*did you mean 'digits'\?"),
+        ({"data": {"source": "digits", "rows": 3}}, "data 'digits' have no option 'rows', expected train_rows"),
+        ({"tasks": ["left", "middle"]}, "the data have no task 'middle', expected among left, right"),
+        ({"tasks": ["left", "left"]}, "task 'left' is given twice"),
+        ({"losses": {"middle": {"power": 2}}}, "the data have no task 'middle'"),
+        ({"encoder": {"class_path": "torch.nn.Nothing"}}, "cannot import 'torch.nn.Nothing'"),
+    ],
+)
+def test_parts_that_do_not_fit_are_named(changes, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        source_of(load_recipe("digits", changes, tiny=True), None)
+    assert "\n" not in str(caught.value)
+
+
+def test_heads_by_kind_of_target(recipe):
+    by_kind = replace(recipe, head={"segmentation": {"name": "aspp"}, "classes": {"name": "lenet"}})
+    assert type(source_of(by_kind, None).head("left")).__name__ == "LeNetHead"
+    with pytest.raises(ValueError, match="head has nothing for 'classes', expected a head for it or a default"):
+        source_of(replace(recipe, head={"segmentation": {"name": "aspp"}}), None)
+
+
+def test_an_encoder_by_class_path(recipe, tmp_path, monkeypatch):
+    """As somebody who has torchvision says ``class_path: torchvision.models.resnet50``: a function in a package."""
+    (tmp_path / "visionlike.py").write_text(
+        "import torch\n"
+        "def tower(width):\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36 * 36, width))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    said = {"class_path": "visionlike.tower", "init_args": {"width": 7}}
+    source = source_of(replace(recipe, encoder=said, head={"name": "linear"}), None)
+    module = source.build(source.tasks, "mgda", 0)
+    assert module.model(torch.zeros(2, 1, 36, 36))["left"].shape == (2, 10)
+    assert module.model.heads["left"].linear.in_features == 7
