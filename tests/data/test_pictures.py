@@ -38,6 +38,8 @@ def test_depth_is_brightest_where_it_is_near():
     depth = np.linspace(1, 9, 50).reshape(1, 1, 50)
     light = luminance(picture(DEPTH, depth))[0]
     assert (np.diff(light) < 0).all()
+    disparity = ImageTarget("depth", "depth", unit="disparity")  # large where it is near
+    assert (np.diff(luminance(picture(disparity, depth))[0]) > 0).all()
     np.testing.assert_array_equal(picture(DEPTH, np.full((1, 2, 2), np.nan)), np.broadcast_to(UNKNOWN, (2, 2, 3)))
 
 

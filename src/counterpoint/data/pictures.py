@@ -92,7 +92,10 @@ def picture(target: ImageTarget, values: ArrayLike, limits: tuple[float, float] 
     else:
         low, high = limits or limits_of(target, values)
         level = np.clip((array[0] - low) / max(high - low, 1e-12), 0, 1)
-        colors = _viridis(1 - level) if target.kind == "depth" else np.broadcast_to(level, (3, *level.shape))
+        if target.kind == "depth":
+            colors = _viridis(level if target.unit == "disparity" else 1 - level)
+        else:
+            colors = np.broadcast_to(level, (3, *level.shape))
     shown: Picture = np.rint(colors * 255).astype(np.uint8).transpose(1, 2, 0)
     return np.where(known[..., None], shown, _GREY)
 

@@ -85,7 +85,7 @@ def _training(recipe: Recipe) -> str:
     if own.weight_decay:
         words += f", weight decay {own.weight_decay:g}"
     tested = "tested at the epoch with the best validation score"
-    return f"{words}; {fit.epochs} epochs of batches of {fit.batch_size}; {tested}"
+    return f"{words}; {fit.epochs} epoch{'s' if fit.epochs > 1 else ''} of batches of {fit.batch_size}; {tested}"
 
 
 def _words(way: Way, recipe: Recipe) -> str:

@@ -11,12 +11,14 @@ from counterpoint.study.recipes.compare import SHOWN, Trainings
 from counterpoint.study.recipes.trial import outputs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from counterpoint.data.images import ImageTarget
+    from counterpoint.study.recipes.ways import Way
 
-# Ways whose predictions are shown, at the most: a page with more is no comparison any more.
+# Ways whose predictions are shown, at the most, these before others: a page with more is no comparison any more.
 _MOST_WAYS = 5
+_FIRST = ("single", "uniform", "tuned", "mgda", "dibs")
 
 
 def pictures_of(trainings: Trainings, targets: Mapping[str, ImageTarget | int]) -> list[dict[str, Any]]:
@@ -35,7 +37,7 @@ def pictures_of(trainings: Trainings, targets: Mapping[str, ImageTarget | int]) 
     count = len(inputs)
     outputs: dict[tuple[str, str], np.ndarray] = {}
     labels_of = {}
-    for way in trainings.recipe.methods[:_MOST_WAYS]:
+    for way in _shown(trainings.recipe.methods):
         for trial in trainings.trials(way, 0):
             if trial.run in trainings.records:
                 labels_of[way.key] = way.label
@@ -65,6 +67,12 @@ def pictures_of(trainings: Trainings, targets: Mapping[str, ImageTarget | int]) 
                         }
                     )
     return rows
+
+
+def _shown(ways: Sequence[Way]) -> list[Way]:
+    ranked = sorted(ways, key=lambda way: _FIRST.index(way.key) if way.key in _FIRST else len(_FIRST))
+    chosen = {way.key for way in ranked[:_MOST_WAYS]}
+    return [way for way in ways if way.key in chosen]
 
 
 def _values(target: Any, output: np.ndarray) -> np.ndarray:
