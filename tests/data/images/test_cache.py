@@ -1,5 +1,6 @@
 """Kept rows are the rows; they are kept whole or not at all, and a file that changes is noticed."""
 
+import errno
 import os
 import threading
 from functools import partial
@@ -169,3 +170,27 @@ def test_what_another_reader_makes_of_the_files_is_kept_apart(tmp_path, files):
     for read, factor in made:
         column = Decoded(Files(files.folder, KEYS), read, (3, 4), DEPTH)
         assert values(Cached(column, tmp_path / "kept", "depth")) == [factor * float(key) for key in KEYS]
+
+
+def test_a_full_disk_is_an_error_before_it_would_end_the_process(tmp_path, files, monkeypatch):
+    def full(handle, start, size):
+        assert (start, size) == (0, os.fstat(handle).st_size)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(OSError, match=f"^{tmp_path / 'kept'} has no room for 0 MB of decoded rows, expected a cache"):
+        values(Cached(files.column(), tmp_path / "kept", "depth"))
+    assert [path.name for path in (tmp_path / "kept").iterdir() if not path.name.endswith(".lock")] == []
+
+    def cannot(*_):  # a file system that knows no reservations
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", cannot, raising=False)
+    assert values(Cached(files.column(), tmp_path / "kept", "depth")) == [float(key) for key in KEYS]
+
+
+def test_a_cache_in_the_home_folder_is_there(tmp_path, monkeypatch):
+    celeba(tmp_path / "faces")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    CelebA("~/faces", size=8, cache="~/kept").splits()["test"].rows(slice(0, 1))
+    assert len(list((tmp_path / "kept").glob("*.npy"))) == 1

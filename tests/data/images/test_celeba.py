@@ -56,6 +56,67 @@ def test_the_folders_of_the_download_are_found_too(tmp_path):
     assert targets["Bald"].tolist() == values[5:, 0].tolist()
 
 
+def as_kaggle_has_it(root):
+    """Commas, one line of names above each list, and the images a level further down."""
+    lines = (root / "list_attr_celeba.txt").read_text().splitlines()
+    rows = [f"image_id {lines[1]}", *lines[2:]]
+    (root / "list_attr_celeba.csv").write_text("\n".join(",".join(row.split()) for row in rows) + "\n")
+    rows = ["image_id partition", *(root / "list_eval_partition.txt").read_text().splitlines()]
+    (root / "list_eval_partition.csv").write_text("\n".join(",".join(row.split()) for row in rows) + "\n")
+    for name in ("list_attr_celeba.txt", "list_eval_partition.txt"):
+        (root / name).unlink()
+    (root / "img_align_celeba").rename(root / "inner")
+    (root / "img_align_celeba").mkdir()
+    (root / "inner").rename(root / "img_align_celeba" / "img_align_celeba")
+
+
+def test_kaggles_copy_says_the_same(tmp_path, folder):
+    root = tmp_path / "with a space"
+    celeba(root)
+    as_kaggle_has_it(root)
+    kaggle, plain = CelebA(root, size=8), CelebA(folder[0], size=8)
+    assert kaggle.targets == plain.targets
+    for name, rows in plain.splits().items():
+        images, targets = rows.rows(slice(None))
+        own_images, own_targets = kaggle.splits()[name].rows(slice(None))
+        assert torch.equal(own_images, images)
+        assert {task: values.tolist() for task, values in own_targets.items()} == {
+            task: values.tolist() for task, values in targets.items()
+        }
+    with pytest.raises(ValueError, match=r"list_attr_celeba.csv has no attribute 'Smilling': did you mean 'Smiling'\?"):
+        _ = CelebA(root, attributes=("Smilling",)).targets
+    replaced(root, "list_attr_celeba.csv", "image_id,", "id,")
+    with pytest.raises(
+        ValueError, match=r"list_attr_celeba.csv begins with 'id Bald Smiling Young', expected image_id"
+    ):
+        _ = CelebA(root).targets
+
+
+def test_a_list_that_an_editor_saved_with_a_byte_order_mark_is_read(tmp_path, folder):
+    celeba(tmp_path)
+    for name in ("list_attr_celeba.txt", "list_eval_partition.txt"):
+        (tmp_path / name).write_text((tmp_path / name).read_text(), encoding="utf-8-sig", newline="\r\n")
+    assert CelebA(tmp_path).targets == CelebA(folder[0]).targets
+    assert [len(rows) for rows in CelebA(tmp_path).splits().values()] == [3, 2, 3]
+
+
+@pytest.mark.parametrize("text", ["", "8\n", "8\n\n", "Bald Smiling Young\n000001.jpg 1 1 1\n"])
+def test_attributes_without_names_are_refused_before_anything_is_built_for_them(tmp_path, text):
+    celeba(tmp_path)
+    (tmp_path / "list_attr_celeba.txt").write_text(text)
+    for ask in (lambda source: source.targets, lambda source: source.splits()):
+        with pytest.raises(ValueError, match=r"begins with '.*', expected the number of images, then the attributes"):
+            ask(CelebA(tmp_path))
+
+
+def test_a_root_that_is_a_level_off_is_told_where_the_files_are(tmp_path):
+    celeba(tmp_path / "data" / "celeba")
+    where = tmp_path / "data" / "celeba"
+    for root in (where.parent, where / "img_align_celeba"):
+        with pytest.raises(ValueError, match=rf"^{root}/list_attr_celeba.txt is missing, .*; {where} has list_attr_c"):
+            _ = CelebA(root).targets
+
+
 def test_a_source_is_a_description(folder):
     source = CelebA(folder[0], cache=folder[0] / "cache", workers=1)
     assert pickle.loads(pickle.dumps(source)) == source  # noqa: S301

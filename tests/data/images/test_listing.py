@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterpoint.data.images.listing import chosen_tasks, held_out
+from counterpoint.data.images.listing import chosen_tasks, expect_folder, held_out, keys_in, nested_keys_in
 
 rows = st.lists(st.sampled_from("abcdefgh"), min_size=3, max_size=40)
 shares = st.lists(st.floats(0.05, 0.45), min_size=1, max_size=2)
@@ -42,3 +42,24 @@ def test_tasks_in_the_order_that_is_asked_for():
     known = {"depth": 1, "normals": 2}
     assert chosen_tasks((), known, "NYUv2") == ("depth", "normals")
     assert chosen_tasks(("normals", "depth"), known, "NYUv2") == ("normals", "depth")
+
+
+def test_a_missing_folder_is_named_with_the_one_above_or_below_that_has_it(tmp_path):
+    good = tmp_path / "unpacked"
+    (good / "gtFine" / "train").mkdir(parents=True)
+    assert expect_folder(good, "gtFine/train", "both") == good / "gtFine" / "train"
+    for root in (tmp_path, good / "gtFine", good / "misspelt"):
+        with pytest.raises(
+            ValueError, match=f"^{root}/gtFine/train is missing, expected both; {good} has gtFine/train$"
+        ):
+            expect_folder(root, "gtFine/train", "both")
+    with pytest.raises(ValueError, match=f"^{good}/disparity/train is missing, expected both$"):
+        expect_folder(good, "disparity/train", "both")
+
+
+def test_what_macos_lays_beside_copied_files_is_no_label(tmp_path):
+    (tmp_path / "ulm").mkdir()
+    for name in ("1_disparity.png", "._1_disparity.png", "1_disparity.txt"):
+        (tmp_path / "ulm" / name).touch()
+    assert keys_in(tmp_path / "ulm", "_disparity.png") == ["1"]
+    assert nested_keys_in(tmp_path, "_disparity.png") == ["ulm/1"]

@@ -88,7 +88,7 @@ class Handling:
         )
 
     def _kept(self, column: Decoded, name: str) -> Column:
-        return column if self.cache is None else Cached(column, Path(self.cache), name)
+        return column if self.cache is None else Cached(column, Path(self.cache).expanduser(), name)
 
 
 def image_tensor(path: Path) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -98,6 +100,7 @@ class Cached:
 
         first = self.column.rows([0]).numpy()
         array = np.lib.format.open_memmap(path, mode="w+", dtype=first.dtype, shape=(len(self), *first.shape[1:]))
+        self._reserve(path)
 
         def fill(start: int) -> None:
             own = range(start, min(start + _BLOCK, len(self)))
@@ -107,6 +110,27 @@ class Cached:
         with ThreadPoolExecutor(max(1, workers)) as threads:
             for _ in threads.map(fill, range(0, len(self), _BLOCK)):
                 pass
+
+    def _reserve(self, path: Path) -> None:
+        """Takes the room for a file that so far only has a size.
+
+        Without, a full disk would be noticed by the memory map alone, which ends the process without a word.
+
+        Raises:
+            OSError: if there is too little.
+        """
+        if not hasattr(os, "posix_fallocate"):
+            return
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+                    raise OSError(
+                        f"{self.folder} has no room for {size / 1e6:.0f} MB of decoded rows, expected a cache folder "
+                        "with more space"
+                    ) from None
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process opens the file itself: a memory map would be sent as all of its numbers.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import torch
 from counterpoint.data.images.assembly import Handling
 from counterpoint.data.images.augmentation import Augmentation
 from counterpoint.data.images.columns import Column, Files, Known
-from counterpoint.data.images.listing import chosen_tasks
+from counterpoint.data.images.listing import chosen_tasks, missing
 from counterpoint.data.images.target import ImageTarget
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _LAYOUT = (
     "CelebA as downloaded: img_align_celeba/, list_attr_celeba.txt, list_eval_partition.txt under root (or in its "
-    "folders Img/, Anno/, Eval/)"
+    "folders Img/, Anno/, Eval/; or as Kaggle has it, with .csv for .txt)"
 )
 _SPLITS = ("train", "validation", "test")  # 0, 1, 2 in the file
 
@@ -35,7 +36,8 @@ class CelebA:
 
     Attributes:
         root: The folder with ``img_align_celeba/``, ``list_attr_celeba.txt``, ``list_eval_partition.txt``, or with the
-            folders ``Img``, ``Anno``, ``Eval`` that have them.
+            folders ``Img``, ``Anno``, ``Eval`` that have them. Kaggle's copy, whose lists end with ``.csv`` and whose
+            images are in ``img_align_celeba/img_align_celeba/``, is read, too.
         size: Height and width of the images; a number for squares.
         attributes: The attributes that are tasks; all of the file if empty.
         cache: Folder that keeps decoded and resized images (12 kB each at 64 x 64), ``None`` for none.
@@ -57,9 +59,9 @@ class CelebA:
     @property
     def targets(self) -> tuple[ImageTarget, ...]:
         """The attributes as tasks. Reads the first lines of the attributes' file."""
-        with self._file("Anno", "list_attr_celeba.txt").open(encoding="utf-8") as lines:
-            head = [lines.readline() for _ in range(2)]
-        return tuple(ImageTarget(name, "binary") for name in self._chosen(head[1].split()))
+        path = self._list("Anno", "list_attr_celeba.txt")
+        names, _ = _names(path, _lines(path, 2))
+        return tuple(ImageTarget(name, "binary") for name in self._chosen(names, path.name))
 
     def with_seed(self, seed: int) -> CelebA:  # noqa: ARG002
         """The same: CelebA has an official partition."""
@@ -67,18 +69,19 @@ class CelebA:
 
     def splits(self) -> dict[str, ImageRows]:
         """Rows of the official partition, in its order: images [3, H, W], targets int64 []."""
-        folder = self._file("Img", "img_align_celeba")
-        listed = self._file("Eval", "list_eval_partition.txt")
+        folder = self._found("Img", "img_align_celeba")
+        folder = folder / folder.name if (folder / folder.name).is_dir() else folder
+        listed, answered = self._list("Eval", "list_eval_partition.txt"), self._list("Anno", "list_attr_celeba.txt")
         parts = _partition(listed)
-        names, found, values = _attributes(self._file("Anno", "list_attr_celeba.txt"))
+        names, found, values = _attributes(answered)
         images = {path.name for path in folder.iterdir()}
         place = {name: row for row, name in enumerate(found)}
         for name in parts:
             if name not in images:
                 raise ValueError(f"{folder} has no {name}, expected every image of {listed}")
             if name not in place:
-                raise ValueError(f"list_attr_celeba.txt has no line for {name}, expected every image of {listed}")
-        chosen = self._chosen(names)
+                raise ValueError(f"{answered} has no line for {name}, expected every image of {listed}")
+        chosen = self._chosen(names, answered.name)
         known = torch.from_numpy(values[[place[name] for name in parts]]).long()
         labels: dict[ImageTarget, Column] = {
             ImageTarget(name, "binary"): Known(known[:, names.index(name)].contiguous()) for name in chosen
@@ -95,28 +98,56 @@ class CelebA:
             splits[name] = replace(rows, chosen=own)
         return splits
 
-    def _file(self, folder: str, name: str) -> Path:
-        """Beside the others, or in the folder that it is downloaded in."""
+    def _list(self, folder: str, name: str) -> Path:
+        """One of the two lists."""
+        return self._found(folder, name, name.replace(".txt", ".csv"))
+
+    def _found(self, folder: str, *names: str) -> Path:
+        """Beside the others, or in the folder that it is downloaded in; under the first of its names that there is."""
         root = Path(self.root).expanduser()
-        found = next((path for path in (root / name, root / folder / name) if path.exists()), None)
+        places = [inner / name for name in names for inner in (root, root / folder)]
+        found = next((path for path in places if path.exists()), None)
         if found is None:
-            raise ValueError(f"{root / name} is missing, expected {_LAYOUT}")
+            raise missing(root, names[0], _LAYOUT)
         return found
 
-    def _chosen(self, names: list[str]) -> tuple[str, ...]:
+    def _chosen(self, names: list[str], file: str) -> tuple[str, ...]:
         for name in self.attributes:
             if name not in names:
                 near = difflib.get_close_matches(name, names, n=1)
                 hint = f": did you mean {near[0]!r}?" if near else f", expected some of {', '.join(names)}"
-                raise ValueError(f"list_attr_celeba.txt has no attribute {name!r}{hint}")
-        return chosen_tasks(self.attributes, dict.fromkeys(names), "list_attr_celeba.txt")
+                raise ValueError(f"{file} has no attribute {name!r}{hint}")
+        return chosen_tasks(self.attributes, dict.fromkeys(names), file)
+
+
+def _lines(path: Path, count: int | None = None) -> list[str]:
+    """The first lines, or all of them, with spaces between the values."""
+    with path.open(encoding="utf-8-sig") as file:
+        lines = [line.rstrip() for line in islice(file, count)]
+    return [line.replace(",", " ") for line in lines] if path.suffix == ".csv" else lines
+
+
+def _names(path: Path, lines: list[str]) -> tuple[list[str], int]:
+    """Names of the attributes, and the number of lines before the first image's."""
+    first = lines[0] if lines else ""
+    if path.suffix == ".csv":
+        names, before, expected = first.split()[1:], 1, "image_id and the attributes' names"
+        good = first.startswith("image_id ")
+    else:
+        names, before, expected = " ".join(lines[1:2]).split(), 2, "the number of images, then the attributes' names"
+        good = first.strip().isdigit()
+    if not good or not names:
+        raise ValueError(f"{path} begins with {first[:80]!r}, expected {expected}")
+    return names, before
 
 
 def _partition(path: Path) -> dict[str, int]:
     """The split of each image."""
     parts: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         words = line.split()
+        if words == ["image_id", "partition"]:
+            continue
         if len(words) == 2 and words[1] in {"0", "1", "2"}:
             parts[words[0]] = int(words[1])
         elif words:
@@ -126,12 +157,10 @@ def _partition(path: Path) -> dict[str, int]:
 
 def _attributes(path: Path) -> tuple[list[str], list[str], np.ndarray]:
     """Names of the attributes, names of the images, and uint8 [images, attributes] of 0 and 1."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if len(lines) < 2 or not lines[0].strip().isdigit():
-        raise ValueError(f"{path} begins with {lines[0][:80] if lines else ''!r}, expected the number of images")
-    names = lines[1].split()
+    lines = _lines(path)
+    names, before = _names(path, lines)
     found, answers = [], []
-    for number, line in enumerate(lines[2:], start=3):
+    for number, line in enumerate(lines[before:], start=before + 1):
         words = line.split()
         if not words:
             continue

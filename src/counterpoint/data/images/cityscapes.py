@@ -142,14 +142,14 @@ class Cityscapes:
 
     def _rows(self, split: str) -> tuple[ImageRows, tuple[str, ...]]:
         root = Path(self.root).expanduser()
-        images = expect_folder(root / _IMAGES[0] / split, _LAYOUT)
+        images = expect_folder(root, f"{_IMAGES[0]}/{split}", _LAYOUT)
         keys = tuple(nested_keys_in(images, _IMAGES[1]))
         if not keys:
             raise ValueError(f"{images} has no images, expected CITY/*{_IMAGES[1]}")
         labels: dict[ImageTarget, tuple[Files, Reader]] = {}
         for target in self.targets:
             kind, ending = _FILES[target.name]
-            folder = expect_folder(root / kind / split, _LAYOUT)
+            folder = expect_folder(root, f"{kind}/{split}", _LAYOUT)
             expect_same(keys, nested_keys_in(folder, ending), str(images), f"{folder}/CITY/*{ending}")
             labels[target] = (Files(folder, keys, ending), self._reader(target.name))
         handling = Handling(

@@ -11,24 +11,44 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def expect_folder(folder: Path, layout: str) -> Path:
-    """The folder, if it is there.
+def expect_folder(root: Path, inner: str, layout: str) -> Path:
+    """A folder of a data set, if it is there.
 
     Args:
-        folder: A folder.
+        root: The folder that the user gave.
+        inner: Where it should be in that one.
         layout: What is expected where, for the error.
 
     Raises:
-        ValueError: if it is missing.
+        ValueError: if it is missing, naming a folder right above or below ``root`` that has it.
     """
+    folder = root / inner
     if not folder.is_dir():
-        raise ValueError(f"{folder} is missing, expected {layout}")
+        raise missing(root, inner, layout)
     return folder
 
 
+def missing(root: Path, inner: str, layout: str) -> ValueError:
+    """The error for what is not there.
+
+    Args:
+        root: The folder that the user gave.
+        inner: What it should have.
+        layout: What is expected where.
+    """
+    around = [root.absolute().parent]
+    if root.is_dir():
+        around += sorted(path for path in root.iterdir() if path.is_dir())
+    # Archives often unpack into a folder of their own: a level too high or too low is what people get wrong.
+    near = next((folder for folder in around if (folder / inner).exists()), None)
+    hint = f"; {near} has {inner}" if near is not None else ""
+    return ValueError(f"{root / inner} is missing, expected {layout}{hint}")
+
+
 def keys_in(folder: Path, ending: str) -> list[str]:
-    """Names of the files with an ending, without it, sorted."""
-    return sorted(path.name.removesuffix(ending) for path in folder.iterdir() if path.name.endswith(ending))
+    """Names of the files with an ending, without it, sorted; not hidden ones: macOS lays such beside what it copies."""
+    names = (path.name for path in folder.iterdir())
+    return sorted(name.removesuffix(ending) for name in names if name.endswith(ending) and not name.startswith("."))
 
 
 def nested_keys_in(folder: Path, ending: str) -> list[str]:

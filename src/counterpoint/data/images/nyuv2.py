@@ -120,14 +120,14 @@ class NYUv2:
         }
 
     def _rows(self, split: str) -> ImageRows:
-        folder = expect_folder(Path(self.root).expanduser() / split, _LAYOUT)
-        images = expect_folder(folder / "image", _LAYOUT)
+        root = Path(self.root).expanduser()
+        images = expect_folder(root, f"{split}/image", _LAYOUT)
         keys = tuple(sorted(keys_in(images, ".npy"), key=lambda key: (len(key), key)))
         if not keys:
             raise ValueError(f"{images} has no images, expected {_LAYOUT}")
         labels: dict[ImageTarget, tuple[Files, Reader]] = {}
         for target in self.targets:
-            own = expect_folder(folder / _FOLDERS[target.name], _LAYOUT)
+            own = expect_folder(root, f"{split}/{_FOLDERS[target.name]}", _LAYOUT)
             expect_same(keys, keys_in(own, ".npy"), str(images), str(own))
             labels[target] = (Files(own, keys, ".npy"), self._reader(target))
         files = Files(images, keys, ".npy")

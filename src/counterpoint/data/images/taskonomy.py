@@ -162,7 +162,7 @@ class Taskonomy:
 
 def _domain(root: Path, domain: str) -> Path:
     """The folder of a domain; today's download has another level, for the collection that images belong to."""
-    folder = expect_folder(root / domain, _LAYOUT)
+    folder = expect_folder(root, domain, _LAYOUT)
     inner = folder / "taskonomy"
     return inner if inner.is_dir() else folder
 
