@@ -2,7 +2,8 @@
 
 Forty attributes are trained together once while their affinities are measured; tasks are grouped into as many networks
 as there are groups, and the partition is compared with the planted one (adjusted Rand index: 1 is the same, 0 is what
-chance gives). Beside it: the same with the matrix of one seed shuffled, and with all seeds' mean.
+chance gives). Beside it: the same with affinities normalized by what tasks do for themselves, with the mean of all
+seeds, and with the matrix of one seed shuffled.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def run(options: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
                 matrix = measured(source, method, seed, folder)
                 matrices.append(matrix)
                 rows.append(row(matrix, planted, method, seed))
+                rows.append(row(normalized(matrix), planted, f"{method}, normalized", seed))
             rows.append(row(Affinity.mean(matrices), planted, method, None))
             rows.append(row(shuffled(matrices[0]), planted, f"{method}, shuffled", 0))
     print_table(
@@ -86,6 +88,12 @@ def row(affinity: Affinity, planted: dict[str, int], method: str, seed: int | No
         "proven": found.status == "optimal",
         "sizes": sorted((len(network.serves) for network in found.networks), reverse=True),
     }
+
+
+def normalized(affinity: Affinity) -> Affinity:
+    """Each affinity over the geometric mean of what both tasks' steps do for themselves: strong tasks weigh no more."""
+    own = np.sqrt(np.abs(np.diag(affinity.values)))
+    return Affinity(affinity.values / np.outer(own, own), affinity.tasks)
 
 
 def shuffled(affinity: Affinity) -> Affinity:
