@@ -14,6 +14,8 @@ from counterpoint.serving import Bundle, BundleError, ClassPath, CustomNetwork, 
 
 _PACKAGE = """
 import sys, torch
+from os import makedirs
+from shutil import rmtree
 sys.imported_towers = True
 
 class Tower(torch.nn.Module):
@@ -148,6 +150,18 @@ def test_functions_are_called_only_where_their_package_is_trusted():
     with pytest.raises(BundleError, match=r"is no torch.nn.Module class"):
         ClassPath.of("torch.nn.init.ones_", {"tensor": 1}).build()
     assert not sys.called_towers
+
+
+@pytest.mark.usefixtures("towers")
+@pytest.mark.parametrize(("name", "argument"), [("rmtree", "path"), ("makedirs", "name"), ("sys.exit", "status")])
+def test_what_a_trusted_package_imports_from_others_is_not_called(tmp_path, name, argument):
+    """A bundle must not reach beyond the trusted package by what happens to have a name in it."""
+    (tmp_path / "kept").mkdir()
+    given = tmp_path / ("new" if name == "makedirs" else "kept")
+    with pytest.raises(BundleError, match=f"'towers_of_mine.{name}' is no torch.nn.Module|cannot import"):
+        ClassPath.of(f"towers_of_mine.{name}", {argument: str(given)}).build(["towers_of_mine"])
+    assert (tmp_path / "kept").exists()
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_head_that_is_missing_is_said(towers):

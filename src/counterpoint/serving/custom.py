@@ -6,6 +6,7 @@ import importlib
 import json
 import re
 from dataclasses import dataclass
+from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -58,7 +59,7 @@ class ClassPath:
 
         Raises:
             BundleError: if the class lies elsewhere, is not there, or is no ``torch.nn.Module``; nothing was imported
-                from a package that is not trusted.
+                from a package that is not trusted, and no function called that was written in another.
         """
         check_trusted(self.class_path, trust)
         home, _, name = self.class_path.rpartition(".")
@@ -69,7 +70,9 @@ class ClassPath:
                 f"cannot import '{self.class_path}' ({_reason(error)}): install the package that has it"
             ) from None
         if not self._may_be_called(found, trust):
-            raise BundleError(f"'{self.class_path}' is no torch.nn.Module class")
+            raise BundleError(
+                f"'{self.class_path}' is no torch.nn.Module class, nor a function written in a trusted package"
+            )
         try:
             made = found(**json.loads(self.init_args))
         except Exception as error:  # noqa: BLE001  (somebody else's code)
@@ -83,11 +86,15 @@ class ClassPath:
     def _may_be_called(self, found: object, trust: Iterable[str]) -> bool:
         """Whether it is a module's class, or a function, as many packages offer networks (torchvision.models.resnet50).
 
-        A function is called only where the caller trusts its package: torch.nn has some that do other things.
+        A function is called only where the caller trusts the package that it was written in: torch.nn has some that do
+        other things, and modules of trusted packages import what runs commands or removes files.
         """
         if isinstance(found, type):
             return issubclass(found, nn.Module)
-        return callable(found) and any(self.class_path.startswith(f"{package}.") for package in trust)
+        home = f"{getattr(found, '__module__', None)}."
+        return isfunction(found) and any(
+            self.class_path.startswith(f"{package}.") and home.startswith(f"{package}.") for package in trust
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
