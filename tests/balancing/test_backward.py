@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from counterpoint import MGDA, DiBS, FanOut, GradNorm, Nash, NonFiniteGradientError, Uniform, backward, get_weighting
+from counterpoint.balancing.blockwise import BlockwiseGram
 
 F64 = torch.float64
 
@@ -104,6 +105,19 @@ def test_recompute_equals_store_at_the_features(seed, T, gradients, name, heads)
         found[memory] = record.gram, record.weights, flat_grad([p for p in net.parameters() if p.requires_grad])
     torch.testing.assert_close(found["store"], found["recompute"], rtol=1e-6, atol=1e-9)
     assert found["store"][2].any()
+
+
+@pytest.mark.parametrize("room", [2, 4])
+def test_blocks_of_a_gram_matrix_are_exact_under_autocast(room):
+    """The inner products of long, nearly parallel gradients, which 8 bits cannot tell apart."""
+    torch.manual_seed(0)
+    rows = torch.randn(2000) + 0.01 * torch.randn(4, 2000)
+    names = [f"t{t}" for t in range(4)]
+    gradients = dict(zip(names, rows, strict=True))
+    products = BlockwiseGram(lambda task: (gradients[task],), names, [rows[0]], room * rows[0].nbytes)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = products.gram_on_host()
+    torch.testing.assert_close(found, rows.double() @ rows.double().T, rtol=1e-6, atol=0)
 
 
 def test_non_finite_gradients_and_small_budgets_in_recomputing_at_the_features():

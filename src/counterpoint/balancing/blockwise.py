@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from counterpoint.balancing.combine import full_precision
 from counterpoint.balancing.gram import TaskGradients
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class BlockwiseGram:
         for start in range(0, len(tasks), self._block):
             stop = min(start + self._block, len(tasks))
             kept = TaskGradients([self._row_of(task) for task in tasks[start:stop]])
-            gram[start:stop, start:stop] = kept.gram_on_host()
+            with full_precision(kept.device.type):
+                gram[start:stop, start:stop] = kept.gram_on_host()
             for later in range(stop, len(tasks)):
                 gram[start:stop, later] = gram[later, start:stop] = kept.products_with(self._row_of(tasks[later]))
             del kept
