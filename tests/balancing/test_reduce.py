@@ -365,6 +365,22 @@ def test_all_skipped_leaves_zeros_and_weights_as_they_were():
         assert not fan._reuse.last
 
 
+@pytest.mark.parametrize("rows", [0, 4])
+def test_a_batch_that_says_nothing_leaves_streamed_weights_as_they_were(rows):
+    """One without rows, or whose gradients are all zero: MGDA would weigh all alike."""
+    torch.manual_seed(0)
+    fan = FanOut(MGDA(), ["a", "b"], reduce="stream")
+
+    def step(x, factor):
+        z = fan(x.requires_grad_())
+        (factor * (z["a"].sum() + 2 * z["b"].sum())).backward()
+
+    step(torch.ones(4, 3), 1.0)
+    step(torch.ones(rows, 3), 0.0)
+    step(torch.ones(4, 3), 1.0)
+    assert fan.last.weights.tolist() == [1, 0]
+
+
 @pytest.mark.parametrize("reduce", KINDS)
 def test_loss_scales_are_taken_out(reduce):
     net, plain, x = pair(6, kind="dibs", reduce=reduce)

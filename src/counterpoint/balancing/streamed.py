@@ -126,6 +126,8 @@ def _taken(found: StepRecord, balance: Balance, before: Mapping[str, float]) -> 
     """The record of this step, and what its sum is still to be multiplied by; keeps the weights for the next."""
     weights = dict(zip(found.tasks, found.weights.tolist(), strict=True))
     new = {task: weights[task] for task in found.present if math.isfinite(weights[task])}
+    if not any(square > 0 for square in found.gram.diagonal().tolist()):
+        new = {}  # no rows, or nothing left to learn from them: weights of zeros say nothing of the next batch
     balance.reuse.last = {**balance.reuse.last, **new}
     factor = 1.0 if before or not new else math.fsum(new.values()) / len(new)
     used = [_weight_of(task, before) * factor if task in found.present else 0.0 for task in found.tasks]
