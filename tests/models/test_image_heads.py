@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from counterpoint.models import ASPPHead, ConvHead, LinearHead, PyramidHead, ResNet, ScalesHead, multiply_adds, start_at
-from counterpoint.models.convolution import enlarged
+from counterpoint.models.convolution import Convolution, enlarged
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +121,11 @@ def test_pyramid_head():
     torch.testing.assert_close(head(x), expected)
 
 
+def test_pyramid_head_of_few_channels():
+    assert PyramidHead(3, 2).branches[0][0].out_channels == 1
+    assert PyramidHead(3, 2, factor=2)(torch.rand(2, 3, 6, 7)).shape == (2, 2, 12, 14)
+
+
 def test_the_published_head_is_heavy():
     """Its multiply-adds a pixel of the map, against those of the dilated encoder's last two stages."""
     with torch.device("meta"):
@@ -152,6 +157,7 @@ def test_scales_head():
         (lambda: PyramidHead(8, 3, grids=()), r"grids are \(\), expected at least one"),
         (lambda: ScalesHead((), 3), "channels is empty"),
         (lambda: ASPPHead(8, 3, norm="layer"), "norm='layer' is unknown"),
+        (lambda: Convolution(8, 3, 4), "kernel=4, expected an odd side"),
     ],
 )
 def test_options_that_make_no_head_get_one_line(make, message):

@@ -31,6 +31,9 @@ class Convolution(nn.Conv2d):
         dilation: How far apart the pixels lie that it looks at.
         bias: Whether it adds a number to each channel; useless before a normalization.
 
+    Raises:
+        ValueError: for an even kernel, which has no middle.
+
     Example:
         >>> Convolution(3, 8, 3, stride=2)(torch.zeros(2, 3, 7, 10)).shape
         torch.Size([2, 8, 4, 5])
@@ -39,6 +42,8 @@ class Convolution(nn.Conv2d):
     def __init__(
         self, inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, dilation: int = 1, bias: bool = False
     ) -> None:
+        if kernel % 2 == 0:
+            raise ValueError(f"kernel={kernel}, expected an odd side: an even one has no middle pixel")
         padding = dilation * (kernel // 2)
         super().__init__(inputs, outputs, kernel, stride=stride, padding=padding, dilation=dilation, bias=bias)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -21,7 +21,7 @@ class PyramidHead(MapHead):
     Args:
         channels: What the encoder's map has.
         outputs: Channels of the output: classes, or numbers a pixel.
-        hidden: Channels of each branch, and of what joins them; a quarter of ``channels`` by default.
+        hidden: Channels of each branch, and of what joins them; a quarter of ``channels`` by default, at least one.
         grids: Rows and columns of each grid.
         norm: Normalization of all; a grid of one cell, one number a channel, is normalized by ``"batch"`` only, which
             takes batches of at least 2.
@@ -50,7 +50,7 @@ class PyramidHead(MapHead):
         super().__init__(size, factor)
         if not grids or min(grids) < 1:
             raise ValueError(f"grids are {grids}, expected at least one number of rows and columns")
-        hidden = channels // 4 if hidden is None else hidden
+        hidden = max(1, channels // 4) if hidden is None else hidden
         self.grids = tuple(grids)
         self.branches = nn.ModuleList(
             convolved(channels, hidden, 1, norm="none" if grid == 1 and norm == "group" else norm) for grid in grids
