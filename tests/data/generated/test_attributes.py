@@ -124,6 +124,49 @@ def test_explaining_away(drawn):
         assert np.corrcoef(first[alike], second[alike])[0, 1] < -0.9
 
 
+def measured(images):
+    """[N, 5], standardized: brightness of disc and wall, width and place of the disc, how warm it is."""
+    pixels = images / 255
+    mask = np.ptp(pixels, axis=1) > 0.15
+    area = np.maximum(mask.sum((1, 2)), 1)
+    on_disc = [
+        (values * mask).sum((1, 2)) / area
+        for values in (pixels.mean(1), np.arange(images.shape[-1])[:, None], pixels[:, 0] - pixels[:, 2])
+    ]
+    seen = [np.log(on_disc[0] + 0.02), np.log(pixels[:, :, :3].mean((1, 2, 3)) + 0.02), np.log(area), *on_disc[1:]]
+    return np.stack([(values - values.mean()) / values.std() for values in seen], axis=1)
+
+
+def test_gradients_of_conflicting_groups_oppose_each_other_at_what_is_seen_of_them():
+    """Linear heads on measurements, fitted for all at once: nothing of this project but the images and the labels."""
+    draws = draw_rows(0, "train", range(1_500), 24, 0.02)
+    features = torch.from_numpy(measured(attribute_images(draws)))
+    labels = torch.from_numpy((answers(draws.factors) ^ draws.flips).astype(float))
+    weight, bias = torch.zeros(5, 40, dtype=torch.float64), torch.zeros(40, dtype=torch.float64)
+    fit = torch.optim.LBFGS([weight.requires_grad_(), bias.requires_grad_()], max_iter=15)
+
+    def loss():
+        fit.zero_grad()
+        value = torch.nn.functional.binary_cross_entropy_with_logits(features @ weight + bias, labels)
+        value.backward()
+        return value
+
+    fit.step(loss)
+    with torch.no_grad():
+        errors = (features @ weight + bias).sigmoid() - labels
+        together = (errors.T @ errors) * (weight.T @ weight)  # sums over images of products of gradients
+    groups = together.reshape(8, 5, 8, 5).sum((1, 3)).numpy()
+    # Nothing was measured of aspect and stripes.
+    known = [FACTORS.index(name) for name in ("hue", "albedo", "light", "size", "nearness")]
+    cosines = groups / np.sqrt(np.outer(groups.diagonal(), groups.diagonal()))
+    for first in known:
+        for second in known:
+            if (first, second) in SMALL.conflicts:
+                assert cosines[first, second] < -0.06
+            elif first < second and (second, first) not in SMALL.conflicts:
+                assert abs(cosines[first, second]) < 0.03
+
+
 def test_rows_do_not_depend_on_how_many_there_are(splits):
     fewer = Attributes(train_rows=9, validation_rows=2, test_rows=3).splits()
     for name, split in fewer.items():
