@@ -152,6 +152,17 @@ def test_functions_are_called_only_where_their_package_is_trusted():
     assert not sys.called_towers
 
 
+def test_a_package_may_gather_its_functions_in_one_module(tmp_path, monkeypatch):  # as torchvision.models does
+    package = tmp_path / "gathered_of_mine"
+    (package / "encoders").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "towers.py").write_text("import torch\ndef tower(inputs):\n    return torch.nn.Linear(inputs, 2)\n")
+    (package / "encoders" / "__init__.py").write_text("from gathered_of_mine.towers import tower\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    made = ClassPath.of("gathered_of_mine.encoders.tower", {"inputs": 3}).build(["gathered_of_mine.encoders"])
+    assert made.in_features == 3
+
+
 @pytest.mark.usefixtures("towers")
 @pytest.mark.parametrize(("name", "argument"), [("rmtree", "path"), ("makedirs", "name"), ("sys.exit", "status")])
 def test_what_a_trusted_package_imports_from_others_is_not_called(tmp_path, name, argument):

@@ -91,10 +91,10 @@ class ClassPath:
         """
         if isinstance(found, type):
             return issubclass(found, nn.Module)
-        home = f"{getattr(found, '__module__', None)}."
-        return isfunction(found) and any(
-            self.class_path.startswith(f"{package}.") and home.startswith(f"{package}.") for package in trust
-        )
+        if not isfunction(found) or not any(self.class_path.startswith(f"{package}.") for package in trust):
+            return False
+        home, _, _ = self.class_path.partition(".")  # a package may gather in one module what it has in others
+        return found.__module__.partition(".")[0] == home
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
