@@ -62,6 +62,8 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/study.py --data yeast --out $(RESULTS)/study_yeast.json
 	$(BIN)/python benchmarks/study.py --data randhie --out $(RESULTS)/study_randhie.json
 	$(BIN)/python benchmarks/study.py --data flares --out $(RESULTS)/study_flares.json
+	$(BIN)/python benchmarks/vision.py --out $(RESULTS)/vision.json
+	$(BIN)/python benchmarks/vision_pictures.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache
