@@ -38,6 +38,11 @@ def test_shares_that_leave_nothing_are_refused(wrong):
         held_out(list("abcd"), wrong, 0, "cities")
 
 
+def test_a_negative_seed_is_refused():
+    with pytest.raises(ValueError, match=r"^seed of the cities held out is -1, expected at least 0$"):
+        held_out(list("abcd"), [0.2], -1, "cities")
+
+
 def test_tasks_in_the_order_that_is_asked_for():
     known = {"depth": 1, "normals": 2}
     assert chosen_tasks((), known, "NYUv2") == ("depth", "normals")

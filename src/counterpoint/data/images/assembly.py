@@ -34,7 +34,7 @@ class Handling:
         augmentation: Of training pictures.
 
     Raises:
-        ValueError: for a size that is none, or that the stride does not divide.
+        ValueError: for a size that the stride does not divide.
     """
 
     size: tuple[int, int]
@@ -45,8 +45,6 @@ class Handling:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f"size is {self.size}, expected height and width in pixels")
         if self.stride < 1 or any(side % self.stride for side in self.size):
             raise ValueError(
                 f"size {self.size[0]} x {self.size[1]} and target_stride {self.stride} do not go together, expected a "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from counterpoint.data.images.joint import Motion, flipped_target, moved_image, moved_target
+from counterpoint.data.images.options import settle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,7 @@ class Augmentation:
     rotate: float = 0.0
 
     def __post_init__(self) -> None:
+        settle(self, "scales")
         if any(not 1 <= scale < math.inf for scale in self.scales):
             raise ValueError(f"augmentation has scales {list(self.scales)}, expected numbers of at least 1")
         if not 0 <= self.rotate <= 180:

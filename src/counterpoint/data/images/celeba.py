@@ -15,6 +15,7 @@ from counterpoint.data.images.assembly import Handling
 from counterpoint.data.images.augmentation import Augmentation
 from counterpoint.data.images.columns import Column, Files, Known
 from counterpoint.data.images.listing import chosen_tasks, missing
+from counterpoint.data.images.options import expect_sides, settle
 from counterpoint.data.images.target import ImageTarget
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ class CelebA:
         augmentation: Of training pictures; the papers have none.
 
     Raises:
-        ValueError: from ``targets`` and ``splits()``: for missing files, files of another form, an attribute that is
-            not in the file, an image without attributes or attributes without image, a split without rows.
+        ValueError: for a size that is none; from ``targets`` and ``splits()``: for missing files, files of another
+            form, an attribute that is not in the file, an image of the partition without attributes or without file, a
+            split without rows.
     """
 
     root: Path
@@ -55,6 +57,10 @@ class CelebA:
     cache: Path | None = field(default=None, repr=False)
     workers: int = field(default=0, repr=False)
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        settle(self, "size", "attributes")
+        expect_sides(self._sides)
 
     @property
     def targets(self) -> tuple[ImageTarget, ...]:
@@ -86,8 +92,7 @@ class CelebA:
         labels: dict[ImageTarget, Column] = {
             ImageTarget(name, "binary"): Known(known[:, names.index(name)].contiguous()) for name in chosen
         }
-        size = (self.size, self.size) if isinstance(self.size, int) else (self.size[0], self.size[1])
-        handling = Handling(size, cache=self.cache, workers=self.workers, augmentation=self.augmentation)
+        handling = Handling(self._sides, cache=self.cache, workers=self.workers, augmentation=self.augmentation)
         rows = handling.rows("celeba", Files(folder, tuple(parts)), labels)
         split = np.array(list(parts.values()))
         splits = {}
@@ -97,6 +102,10 @@ class CelebA:
                 raise ValueError(f"{listed} has no image with {number}, expected some: these are the {name} rows")
             splits[name] = replace(rows, chosen=own)
         return splits
+
+    @property
+    def _sides(self) -> tuple[int, int]:
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     def _list(self, folder: str, name: str) -> Path:
         """One of the two lists."""

@@ -23,6 +23,7 @@ from counterpoint.data.images.listing import (
     held_out,
     nested_keys_in,
 )
+from counterpoint.data.images.options import expect_sides, settle
 from counterpoint.data.images.target import ImageTarget
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ class Cityscapes:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
+        settle(self, "size", "tasks")
+        expect_sides(self.size)
         if self.classes not in {19, 7}:
             raise ValueError(f"Cityscapes has no {self.classes} classes, expected 19, or 7 for the categories")
         chosen_tasks(self.tasks, _FILES, "Cityscapes")
@@ -153,7 +156,7 @@ class Cityscapes:
             expect_same(keys, nested_keys_in(folder, ending), str(images), f"{folder}/CITY/*{ending}")
             labels[target] = (Files(folder, keys, ending), self._reader(target.name))
         handling = Handling(
-            (self.size[0], self.size[1]),
+            self.size,
             self.target_stride,
             cache=self.cache,
             workers=self.workers,

@@ -91,13 +91,15 @@ def held_out(groups: Sequence[str], shares: Sequence[float], seed: int, what: st
         Names of groups: one list for each share, and last the rest, which has at least one.
 
     Raises:
-        ValueError: for shares that leave nothing, or fewer groups than parts.
+        ValueError: for shares that leave nothing, fewer groups than parts, or a negative seed.
 
     Example:
         >>> parts = held_out(["a", "a", "b", "c", "d"], [0.2], seed=0, what="cities")
         >>> len(parts[0]), len(parts[1])
         (1, 3)
     """
+    if seed < 0:
+        raise ValueError(f"seed of the {what} held out is {seed}, expected at least 0")
     if any(not 0 < share < 1 for share in shares) or sum(shares) >= 1:
         raise ValueError(f"shares of rows held out are {list(shares)}, expected each above 0 and less than 1 in sum")
     names, counts = np.unique(np.asarray(groups), return_counts=True)

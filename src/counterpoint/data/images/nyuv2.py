@@ -17,6 +17,7 @@ from counterpoint.data.images.columns import Files, Reader
 from counterpoint.data.images.decoding import height_and_width, read_array
 from counterpoint.data.images.joint import IGNORED
 from counterpoint.data.images.listing import chosen_tasks, expect_folder, expect_same, held_out, keys_in
+from counterpoint.data.images.options import expect_sides, settle
 from counterpoint.data.images.target import ImageTarget
 
 if TYPE_CHECKING:
@@ -90,6 +91,9 @@ class NYUv2:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
+        settle(self, "size", "tasks")
+        if self.size is not None:
+            expect_sides(self.size)
         chosen_tasks(self.tasks, _FOLDERS, "NYUv2")
 
     @property
@@ -132,9 +136,7 @@ class NYUv2:
             labels[target] = (Files(own, keys, ".npy"), self._reader(target))
         files = Files(images, keys, ".npy")
         size = self.size or height_and_width(images / f"{keys[0]}.npy")
-        handling = Handling(
-            (size[0], size[1]), self.target_stride, self.size is None, self.cache, self.workers, self.augmentation
-        )
+        handling = Handling(size, self.target_stride, self.size is None, self.cache, self.workers, self.augmentation)
         return handling.rows(f"nyuv2-{split}", files, labels, read_image)
 
     def _reader(self, target: ImageTarget) -> Reader:

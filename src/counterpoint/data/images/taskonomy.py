@@ -14,6 +14,7 @@ from counterpoint.data.images.assembly import Handling
 from counterpoint.data.images.augmentation import Augmentation
 from counterpoint.data.images.columns import Files, Reader
 from counterpoint.data.images.listing import chosen_tasks, expect_folder, held_out
+from counterpoint.data.images.options import expect_sides, settle
 from counterpoint.data.images.target import ImageTarget
 from counterpoint.data.images.taskonomy_files import CLASSES, read_map, read_normals, read_semantic, read_zbuffer
 
@@ -88,6 +89,8 @@ class Taskonomy:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
+        settle(self, "size", "tasks", "train", "validation", "test")
+        expect_sides(self.size)
         chosen_tasks(self.tasks, _TARGETS, "Taskonomy")
         if isinstance(self.validation, tuple) != isinstance(self.test, tuple):
             raise ValueError("validation and test are a list and a share, expected buildings for both, or shares")
@@ -107,7 +110,7 @@ class Taskonomy:
         """Rows sorted by building: images [3, H, W], targets as :class:`ImageTarget` says."""
         images, labels = self._files()
         handling = Handling(
-            (self.size[0], self.size[1]),
+            self.size,
             self.target_stride,
             cache=self.cache,
             workers=self.workers,
