@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from counterpoint.estimate import Estimate
 from counterpoint.study.recipes.recipe import load_recipe
@@ -73,25 +76,25 @@ def of_method(results: RecipeResults, base: RecipeResults, variant: str, method:
 
 def against(results: RecipeResults, base: RecipeResults, method: str) -> list[float]:
     """Mean relative improvement over the same way with plain losses, by seed, in percent."""
-    keys = ["seed", "task", "metric", "direction"]
-    mine, plain = (each.scores[each.scores["method"] == method][[*keys, "value"]] for each in (results, base))
-    joined = mine.merge(plain, on=keys, suffixes=("", "_plain"))
-    sign = joined["direction"].map({"maximize": 1.0, "minimize": -1.0})
-    joined["change"] = 100.0 * sign * (joined["value"] - joined["value_plain"]) / joined["value_plain"].abs()
-    return [float(value) for value in joined.groupby(["seed", "task"])["change"].mean().groupby("seed").mean()]
+    mine, plain = (each.scores[each.scores["method"] == method] for each in (results, base))
+    both = replace(results, scores=pd.concat([mine, plain.assign(method="plain")]))
+    improvement = both.improvement("plain")
+    return [float(value) for value in improvement.loc[improvement["method"] == method, "value"]]
 
 
 def interval(values: Sequence[float]) -> dict[str, Any]:
-    """Mean and 95 % interval over seeds, and the seeds' values."""
+    """Mean and 95 % interval over seeds, and the seeds' values; says how many are left out because they have none."""
     finite = [value for value in values if math.isfinite(value)]
+    left_out = {"left_out": len(values) - len(finite)} if len(finite) < len(values) else {}
     if not finite:
-        return {"mean": math.nan, "low": math.nan, "high": math.nan, "seeds": []}
+        return {"mean": math.nan, "low": math.nan, "high": math.nan, "seeds": [], **left_out}
     found = Estimate.of(finite)
-    return {"mean": found.mean, "low": found.low, "high": found.high, "seeds": finite}
+    return {"mean": found.mean, "low": found.low, "high": found.high, "seeds": finite, **left_out}
 
 
 def cells(found: dict[str, Any]) -> list[str]:
-    return [f"{found['mean']:+.1f}", f"[{found['low']:+.1f}, {found['high']:+.1f}]"]
+    left_out = f", {found['left_out']} left out" if "left_out" in found else ""
+    return [f"{found['mean']:+.1f}", f"[{found['low']:+.1f}, {found['high']:+.1f}]{left_out}"]
 
 
 class Silent:
