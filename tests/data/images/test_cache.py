@@ -146,6 +146,16 @@ def test_nothing_half_made_is_left(tmp_path, files):
     assert values(Cached(files.column(), tmp_path / "kept", "depth"))[5] == 5.0
 
 
+def test_what_a_killed_process_left_is_cleared_away(tmp_path, files):
+    column = Cached(files.column(), tmp_path / "kept", "depth")
+    (tmp_path / "kept").mkdir()
+    other = tmp_path / "kept" / ".depth-0123456789abcdef.npy.x1y2z3"  # which somebody may be writing just now
+    for part in (tmp_path / "kept" / f".{column.path.name}.a1b2c3", other):
+        part.write_bytes(b"half of it")
+    values(column)
+    assert sorted((tmp_path / "kept").iterdir()) == sorted([other, column.path, column.path.with_suffix(".lock")])
+
+
 def test_a_kept_file_that_is_broken_is_made_again(tmp_path, files):
     column = Cached(files.column(), tmp_path / "kept", "depth")
     expected = values(column)

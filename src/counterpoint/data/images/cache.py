@@ -71,6 +71,9 @@ class Cached:
             with FileLock(self.path.with_suffix(".lock"), poll_interval=0.2):
                 array = _whole(self.path, len(self))  # which another process may have made meanwhile
                 if array is None:
+                    # Left by a process that was killed: nobody else writes while this one has the lock.
+                    for part in self.folder.glob(f".{self.path.name}.*"):
+                        part.unlink()
                     write_atomically(self.path, lambda path: self._write(path, workers))
                     array = np.load(self.path, mmap_mode="r")
         self._opened["array"] = array
