@@ -1,8 +1,8 @@
 """Does MGDA-UB reach what MGDA on parameters reaches? Forty generated attributes, and four dense tasks on scenes.
 
 Both are trained from the same weights on the same batches, seed by seed; what is compared is the mean relative
-improvement of all metrics of all tasks, paired by seed, with a 95 % interval. Beside it each task's main metric, or its
-mean where all tasks have the same.
+improvement of all metrics of all tasks, paired by seed, with a 95 % interval. Beside it, where all tasks have the same
+main metric, its mean over them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def run(options: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             {
                 "case": label,
                 "tasks": len(results.about["tasks"]),
-                "main_metrics": main_metrics(main),
+                "metric_means": metric_means(main),
                 "relative_improvement_percent": interval(own),
                 "training_time_ratio": interval((seconds[FULL] / seconds[UPPER]).tolist()),
                 "within_noise": within_noise(own),
@@ -61,16 +61,12 @@ def run(options: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return rows, []
 
 
-def main_metrics(main: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """By metric and method; a mean over tasks only where it is one of numbers of one kind."""
-    alike = main[["metric", "direction"]].drop_duplicates().shape[0] == 1
-    name = main["metric"] if alike else main["task"] + ": " + main["metric"]
-    by_seed = main.assign(name=name).groupby(["name", "method", "seed"], sort=False)["value"]
-    means = by_seed.agg(lambda values: values.mean(skipna=False))
-    return {
-        str(name): {str(method): interval(values.tolist()) for method, values in own.groupby("method", sort=False)}
-        for name, own in means.groupby("name", sort=False)
-    }
+def metric_means(main: pd.DataFrame) -> dict[str, Any] | None:
+    """Mean over tasks of the main metric, by method; metres and degrees have none."""
+    if main[["metric", "direction"]].drop_duplicates().shape[0] > 1:
+        return None
+    by_seed = main.groupby(["method", "seed"], sort=False)["value"].agg(lambda values: values.mean(skipna=False))
+    return {str(method): interval(own.tolist()) for method, own in by_seed.groupby("method", sort=False)}
 
 
 def within_noise(improvement: list[float]) -> bool | None:

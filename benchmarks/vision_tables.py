@@ -58,8 +58,8 @@ def accuracy(rows: list[dict[str, Any]]) -> list[str]:
     lines += ["| | uniform | MGDA | MGDA-UB | MGDA-UB over MGDA, % | training time, MGDA over MGDA-UB |"]
     lines += ["| --- | ---: | ---: | ---: | ---: | ---: |"]
     for row in rows:
-        means = [f"{row['metric_means'][method]['mean']:.4f}" for method in ("uniform", "mgda@parameters", "mgda")]
-        shown = means if row["tasks"] > 3 else ["", "", ""]
+        means = row["metric_means"] or {}
+        shown = [_plain(means.get(method)) for method in ("uniform", "mgda@parameters", "mgda")]
         ratio = row["training_time_ratio"]["mean"]
         lines.append(
             f"| {row['case']} | {' | '.join(shown)} | {_interval(row['relative_improvement_percent'])} | {ratio:.1f} |"
@@ -106,9 +106,10 @@ def memory(rows: list[dict[str, Any]]) -> list[str]:
 def _interval(found: dict[str, Any]) -> str:
     if found["mean"] is None:
         return "not defined"
+    left_out = f", {found['left_out']} of the seeds not defined" if "left_out" in found else ""
     if found["low"] is None:
-        return f"{found['mean']:+.1f}"
-    return f"{found['mean']:+.1f} [{found['low']:+.1f}, {found['high']:+.1f}]"
+        return f"{found['mean']:+.1f}{left_out}"
+    return f"{found['mean']:+.1f} [{found['low']:+.1f}, {found['high']:+.1f}]{left_out}"
 
 
 def _plain(found: dict[str, Any] | None) -> str:
