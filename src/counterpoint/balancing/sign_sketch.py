@@ -29,7 +29,8 @@ class SignSketch:
     what a min-norm point needs. Up to d coordinates the sketch is the vector itself.
 
     Buckets follow one another and each stretch of coordinates starts at another one, so that no table of buckets is
-    needed and signs can be used again: two coordinates with the same sign never meet in a bucket.
+    needed and signs can be used again every million coordinates: two with the same sign never meet in a bucket. For a
+    gradient that is the same everywhere deviations are larger: 1.5 times with 20 million coordinates, 1.7 with 120.
 
     Args:
         size: d.
