@@ -106,7 +106,7 @@ class Source:
 
     def splits(self, tasks: Sequence[str]) -> dict[str, Any]:
         """The three splits with the targets of some tasks."""
-        return {name: split.only(tasks) for name, split in _loaded(self.data).items()}
+        return {name: split.only(tasks) for name, split in loaded(self.data).items()}
 
     def build(
         self,
@@ -156,12 +156,13 @@ class Source:
 
     def about(self) -> dict[str, Any]:
         """What the report says about the data."""
-        rows = {name: len(split) for name, split in _loaded(self.data).items()}
+        rows = {name: len(split) for name, split in loaded(self.data).items()}
         return {"name": self.name, "description": self.description, "rows": rows}
 
 
 @lru_cache(maxsize=_KEPT)
-def _loaded(data: Data) -> Mapping[str, Any]:
+def loaded(data: Data) -> Mapping[str, Any]:
+    """The splits of some data, those of the last few kept."""
     return data.splits()
 
 

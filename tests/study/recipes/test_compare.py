@@ -1,6 +1,7 @@
 """What a comparison trains, chooses and keeps, on digits so small that a training takes a blink."""
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from counterpoint import Task
 from counterpoint.data.images import ImageTarget
 from counterpoint.study.execution import Failure, LocalExecutor
 from counterpoint.study.recipes.compare import Trainings
+from counterpoint.study.recipes.data import generate
 from counterpoint.study.recipes.image_source import source_of
 from counterpoint.study.recipes.parts import Parts, unit_of
 from counterpoint.study.recipes.recipe import Changed, load_recipe
 from counterpoint.study.recipes.recipe_study import RecipeStudy
 from counterpoint.study.recipes.trial import TrialRecord
 from counterpoint.study.recipes.ways import Way
+from counterpoint.study.source import loaded
 
 
 class Silent:
@@ -118,6 +121,28 @@ def test_a_training_that_fails_is_a_result(recipe, source, tmp_path, monkeypatch
     assert results.improvement()["value"].tolist() == pytest.approx([0.0] * 7)
 
 
+def test_a_search_that_fails_is_told_too(recipe, source, tmp_path, monkeypatch):
+    def values(job):
+        return Failure("ArithmeticError: diverged") if job.scales else 0.5
+
+    monkeypatch.setattr("counterpoint.study.recipes.recipe_study.LocalExecutor", lambda _: Closable(values))
+    results = RecipeStudy(recipe, None, tmp_path, tiny=True).compare("command", Silent(), source)
+    assert [each["method"] for each in results.about["failed"]] == ["tuned"] * 4
+    assert all("loss scales" in each["training"] for each in results.about["failed"])
+    for table in (results.scores, results.history):
+        assert "tuned" not in set(table["method"])
+
+
+def test_one_failed_candidate_is_told_once(recipe, source, tmp_path, monkeypatch):
+    def values(job):
+        return Failure("ArithmeticError: diverged") if dict(job.scales).get("left", 0) > 3 else 0.5
+
+    monkeypatch.setattr("counterpoint.study.recipes.recipe_study.LocalExecutor", lambda _: Closable(values))
+    results = RecipeStudy(recipe, None, tmp_path, tiny=True).compare("command", Silent(), source)
+    assert [(each["method"], each["seed"]) for each in results.about["failed"]] == [("tuned", 0)]
+    assert set(results.scores.loc[results.scores["method"] == "tuned", "seed"]) == {0, 1}
+
+
 def test_nothing_is_made_of_trainings_that_all_fail(recipe, source, tmp_path, monkeypatch):
     failing = Closable(lambda _: Failure("ValueError: the encoder is broken"))
     monkeypatch.setattr("counterpoint.study.recipes.recipe_study.LocalExecutor", lambda _: failing)
@@ -153,6 +178,42 @@ def test_a_run_is_known_by_what_its_numbers_depend_on(recipe, source):
     assert run(changed, other, tasks=("right",)) == alone, "a network of a task whose loss stays is not trained again"
     assert run(changed, other, tasks=("left",)) != run(recipe, source, tasks=("left",))
     assert run(recipe, source, way="uniform", tasks=("right",)) == alone, "alone, nothing is balanced"
+    turned = replace(recipe, tasks=("right", "left"))
+    assert run(turned, source_of(turned, None), tasks=("right",)) != alone, "its head begins with other numbers"
+
+
+def test_images_that_came_later_are_other_data(tmp_path):
+    """A download that went on, in the same folder: results of the part that was there are not taken for the whole's."""
+    recipe = load_recipe("nyuv2", {"generated": {"images": 6}}, tiny=True)
+    root = generate("nyuv2", recipe.generated, tmp_path)
+    assert generate("nyuv2", recipe.generated, tmp_path) == root
+    part = generate("nyuv2", {**recipe.generated, "images": 5}, tmp_path)
+    assert part != root, "other options, other data"
+
+    def run(folder):
+        loaded.cache_clear()
+        source = source_of(recipe, folder)
+        made = Trainings(recipe, source, Path(), LocalExecutor(1), Silent())
+        return made._trial(source.tasks, Way.of("mgda"), 0).run
+
+    before = run(root)
+    assert run(root) == before
+    for folder in (root / "train").iterdir():
+        shutil.copy(folder / "0.npy", folder / f"{len(list(folder.iterdir()))}.npy")
+    assert run(root) != before
+
+
+def test_a_last_batch_of_one_image_is_refused_before_hours_of_training():
+    changes = {
+        "data": {"source": "scenes", "train_rows": 17, "validation_rows": 2, "test_rows": 2, "height": 32, "width": 32},
+        "encoder": {"name": "resnet", "depth": 18, "width": 4, "dilated": True, "output": "map", "stem": "small"},
+        "head": {"name": "pyramid", "hidden": 4},
+    }
+    with pytest.raises(
+        ValueError, match=r"batches of 8 of 17 training images have one of a single image, .* batch_size"
+    ):
+        source_of(load_recipe("scenes", {**changes, "fit": {"batch_size": 8}}), None)
+    source_of(load_recipe("scenes", {**changes, "fit": {"batch_size": 9}}), None)
 
 
 def test_changed_losses_keep_metrics_and_units():
@@ -187,6 +248,11 @@ def test_units_are_errors_of_the_best_constant():
         ({"tasks": ["left", "middle"]}, "the data have no task 'middle', expected among left, right"),
         ({"tasks": ["left", "left"]}, "task 'left' is given twice"),
         ({"losses": {"middle": {"power": 2}}}, "the data have no task 'middle'"),
+        ({"encoder": {"class_path": "torch.nn.Flatten", "init_args": 3}}, "encoder has init_args: 3"),
+        (
+            {"encoder": {"class_path": "torch.nn.LSTM", "init_args": {"input_size": 36, "hidden_size": 2}}},
+            "the encoder does not take",
+        ),
         ({"encoder": {"class_path": "torch.nn.Nothing"}}, "cannot import 'torch.nn.Nothing'"),
     ],
 )
@@ -201,6 +267,8 @@ def test_heads_by_kind_of_target(recipe):
     assert type(source_of(by_kind, None).head("left")).__name__ == "LeNetHead"
     with pytest.raises(ValueError, match="head has nothing for 'classes', expected a head for it or a default"):
         source_of(replace(recipe, head={"segmentation": {"name": "aspp"}}), None)
+    with pytest.raises(ValueError, match="head has 'linear' for 'classes', expected a name such as linear, with its"):
+        source_of(replace(recipe, head={"default": "linear"}), None)
 
 
 def test_an_encoder_by_class_path(recipe, tmp_path, monkeypatch):
@@ -209,10 +277,17 @@ def test_an_encoder_by_class_path(recipe, tmp_path, monkeypatch):
         "import torch\n"
         "def tower(width):\n"
         "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36 * 36, width))\n"
+        "class Named(torch.nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return {'out': x}\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     said = {"class_path": "visionlike.tower", "init_args": {"width": 7}}
     source = source_of(replace(recipe, encoder=said, head={"name": "linear"}), None)
     module = source.build(source.tasks, "mgda", 0)
     assert module.model(torch.zeros(2, 1, 36, 36))["left"].shape == (2, 10)
+    linear = {"class_path": "torch.nn.Linear", "init_args": {"in_features": 7, "out_features": 10}}
+    assert type(source_of(replace(recipe, encoder=said, head=linear), None).head("left")).__name__ == "Linear"
+    with pytest.raises(ValueError, match=r"the encoder returns dict, expected features \[B, ...\], or a tuple"):
+        source_of(replace(recipe, encoder={"class_path": "visionlike.Named"}), None)
     assert module.model.heads["left"].linear.in_features == 7

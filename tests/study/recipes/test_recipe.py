@@ -41,6 +41,12 @@ def test_the_papers_settings():
         19,
         ("segmentation", "offsets", "depth"),
     )
+    assert (celeba.encoder["stem"], celeba.encoder["grid"], celeba.head) == ("small", 2, {"name": "linear"})
+    assert (cityscapes.encoder["depth"], cityscapes.encoder["dilated"], cityscapes.head) == (
+        50,
+        True,
+        {"name": "pyramid"},
+    )
     assert (nyuv2.fit.epochs, nyuv2.fit.batch_size, nyuv2.optimizer.lr) == (200, 2, 0.0001)
     assert (nyuv2.optimizer.decay, nyuv2.optimizer.decay_every) == (0.5, 100)
     assert load_recipe("cityscapes-depth").losses == {"depth": Changed(power=4)}
@@ -79,6 +85,23 @@ def test_changes_replace_a_part_of_another_kind_as_a_whole():
         ({"methods": [{"label": "x"}]}, "names no weighting"),
         ({"kind": "cook"}, "is of kind 'cook', expected 'compare' or 'group'"),
         ({"seeds": 0}, "seeds is 0"),
+        ({"seeds": "three"}, "seeds is 'three', expected a whole number"),
+        ({"seeds": 2.5}, "seeds is 2.5, expected a whole number"),
+        ({"trials": -1}, "trials is -1, expected a whole number, at least 0"),
+        ({"methods": "single"}, "has methods: 'single', expected a list"),
+        ({"methods": [None]}, "method None names no weighting"),
+        ({"tasks": "left"}, "has tasks: 'left', expected a list"),
+        ({"losses": {"left": 4}}, "has losses: left: 4, expected factor and power"),
+        ({"losses": {"left": {"power": "much"}}}, "power is 'much', expected a number"),
+        ({"fit": {"epochs": "many"}}, "epochs is 'many', expected a whole number"),
+        ({"optimizer": {"lr": "fast"}}, "lr is 'fast', expected a number"),
+        ({"methods": ["tuned@parameters"]}, "is no weighting but sums of losses, expected 'tuned' without options"),
+        ({"methods": [{"weighting": "single", "key": "alone"}]}, "is no weighting but a network for each task"),
+        ({"methods": [{"weighting": "mgda", "key": "single"}]}, "the key 'single', which stands for another method"),
+        ({"methods": [{"weighting": "mgda", "key": "uniform"}]}, "the key 'uniform', which stands for another method"),
+        ({"methods": ["excessmtl"]}, "works only at level 'parameters'"),
+        ({"methods": ["sdmgrad"]}, "works neither in FanOut nor in backward"),
+        ({"methods": [{"weighting": "graddrop", "heads": "weighted"}]}, "expected heads='own'"),
         ({"fit": {"epochs": 0}}, "epochs is 0"),
         ({"fit": {"epoch": 1}}, "has 'epoch', expected names among .*: did you mean 'epochs'"),
         ({"fit": 3}, "has fit: 3, expected names with values"),
@@ -91,6 +114,18 @@ def test_what_makes_no_sense_is_said_in_one_line(change, message):
     with pytest.raises(ValueError, match=message) as caught:
         Recipe.of("mine", {**PLAIN, **change})
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_without_a_dot_are_numbers():
+    """YAML reads 1e-4 as text."""
+    document = {**PLAIN, **yaml.safe_load("optimizer: {lr: 1e-4}\nlosses: {left: {factor: 1e3}}")}
+    assert isinstance(document["optimizer"]["lr"], str)
+    recipe = Recipe.of("mine", document)
+    assert (recipe.optimizer.lr, recipe.losses["left"]) == (1e-4, Changed(factor=1000.0))
+
+
+def test_heads_are_their_own_where_there_are_no_weights():
+    assert Way.of("graddrop").heads == "own"
 
 
 @pytest.mark.parametrize("missing", ["title", "data", "encoder", "head"])

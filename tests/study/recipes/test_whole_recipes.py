@@ -79,6 +79,8 @@ def test_again_trains_nothing_and_gives_the_same(tmp_path, capsys, monkeypatch):
         (("celeba", "--root", "nowhere"), "nowhere"),
         (("celeba", "--root", "x", "--tiny"), "--root and --tiny are both given"),
         (("digits", "--root", "x"), "are made, not read, expected no --root"),
+        (("digits", "--cache", "x"), "are made, not read, expected no --cache"),
+        (("scenes", "--decoders", "2"), "are made, not read, expected no --decoders"),
         (("digits", "--networks", "2"), "groups no tasks"),
         (("celeba-groups", "--tiny", "--methods", "mgda"), "groups tasks, expected it for recipes that compare"),
         (("digits", "--methods", "mgdaa"), "unknown weighting 'mgdaa'"),

@@ -55,6 +55,7 @@ class Trainings:
         failed: Trainings without results, by :attr:`Trial.run`, and why; is filled.
         scales: The loss scales that were chosen, if any were sought; is filled.
         tried: All loss scales that were tried, with what they scored; is filled.
+        candidates: The trainings that tried them; is filled.
     """
 
     recipe: Recipe
@@ -67,6 +68,7 @@ class Trainings:
     failed: dict[str, Failure] = field(default_factory=dict)
     scales: dict[str, float] = field(default_factory=dict)
     tried: list[dict[str, Any]] = field(default_factory=list)
+    candidates: list[Trial] = field(default_factory=list)
 
     def trials(self, way: Way, seed: int) -> list[Trial]:
         """The networks of one way with one seed: one for each task, or one for all."""
@@ -89,7 +91,8 @@ class Trainings:
             if tuned
             else []
         )
-        self._train("Training", [*first, *(trial for _, trial in candidates)])
+        self.candidates = [trial for _, trial in candidates]
+        self._train("Training", [*first, *self.candidates])
         if tuned:
             self._choose(candidates)
             if self.scales:

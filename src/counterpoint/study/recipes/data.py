@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from counterpoint import __version__
 from counterpoint.data.images import Augmentation
+from counterpoint.study.runs.content import digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +65,7 @@ def data_of(said: Mapping[str, Any], root: Path | None, cache: Path | None = Non
         decoders: Processes that decode them beside a training.
 
     Raises:
-        ValueError: for an unknown source or option, or a missing folder.
+        ValueError: for an unknown source or option, a missing folder, or one for data that have none.
 
     Example:
         >>> data_of({"source": "digits", "train_rows": 100}, None).train_rows
@@ -84,8 +86,10 @@ def data_of(said: Mapping[str, Any], root: Path | None, cache: Path | None = Non
                 "generated data"
             )
         options |= {"root": root, "cache": cache, "workers": decoders}
-    elif root is not None:
-        raise ValueError(f"data {source!r} are made, not read, expected no --root")
+    else:
+        for option, given in (("root", root is not None), ("cache", cache is not None), ("decoders", decoders > 0)):
+            if given:
+                raise ValueError(f"data {source!r} are made, not read, expected no --{option}")
     known = [each.name for each in fields(kind)]
     for key in options:
         if key not in known:
@@ -98,19 +102,30 @@ def data_of(said: Mapping[str, Any], root: Path | None, cache: Path | None = Non
         raise ValueError(f"data {source!r}: {error}") from None
 
 
-def generate(source: str, options: Mapping[str, Any], root: Path) -> None:
-    """Writes generated data in the layout of real ones, unless they are there."""
-    done = root / "complete"
+def generate(source: str, options: Mapping[str, Any], root: Path) -> Path:
+    """Writes generated data in the layout of real ones, unless they are there.
+
+    Args:
+        source: Whose layout.
+        options: How much of them.
+        root: Where to make a folder for them, another one for other options or another version.
+
+    Returns:
+        The folder.
+    """
+    folder = root / digest([__version__, source, dict(options)])[:12]
+    done = folder / "complete"
     if done.is_file():
-        return
+        return folder
     from counterpoint.data import generated  # noqa: PLC0415
 
-    root.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        getattr(generated, _WRITERS[source])(root, **{key: _plain(key, value) for key, value in options.items()})
+        getattr(generated, _WRITERS[source])(folder, **{key: _plain(key, value) for key, value in options.items()})
     except TypeError as error:
         raise ValueError(f"generated data in the layout of {source!r}: {error}") from None
     done.touch()
+    return folder
 
 
 def _plain(key: str, value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from counterpoint.study.recipes.ways import TUNED
+from counterpoint.study.recipes.ways import TUNED, UNIFORM
 from counterpoint.study.summary import BASELINE
 
 if TYPE_CHECKING:
@@ -49,17 +49,24 @@ def facts(trainings: Trainings, targets: Mapping[str, ImageTarget | int]) -> dic
 
 
 def _failed(trainings: Trainings) -> list[dict[str, Any]]:
+    """Trainings without results, those of the search for loss scales too."""
+    asked = [
+        (way, trial)
+        for way in trainings.recipe.methods
+        for seed in range(trainings.recipe.seeds)
+        for trial in trainings.trials(way, seed)
+        if way.key != TUNED or trainings.scales
+    ]
+    asked += [(trial.way, trial) for trial in trainings.candidates]
     return [
         {
             "method": way.key,
             "label": way.label,
-            "seed": seed,
+            "seed": trial.seed,
             "training": trial.title,
             "error": trainings.failed[trial.run].error,
         }
-        for way in trainings.recipe.methods
-        for seed in range(trainings.recipe.seeds)
-        for trial in trainings.trials(way, seed)
+        for way, trial in {(way.key, trial.run): (way, trial) for way, trial in asked}.values()
         if trial.run in trainings.failed
     ]
 
@@ -90,13 +97,15 @@ def _training(recipe: Recipe) -> str:
 
 def _words(way: Way, recipe: Recipe) -> str:
     if way.key == BASELINE:
-        return "a network for each task"
+        return "a network for each task, each tested at its own best epoch"
     if way.key == TUNED:
         tried = f"the best of {recipe.trials + 1} vectors of loss scales, the plain sum among them"
         return f"{tried}, chosen on validation rows with one seed"
+    if way.key == UNIFORM:
+        return "the plain sum of losses"
     options = "" if way.options == "{}" else f", options {way.options}"
     heads = "heads by their own loss" if way.heads == "own" else "heads weighted like the shared part"
-    return f"gradients compared at the {way.level}, {heads}{options}"
+    return f"balanced at the {way.level}, {heads}{options}"
 
 
 def _count(key: str, recipe: Recipe, source: Source) -> int:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from counterpoint.study.recipes.data import DESCRIPTIONS, data_of
 from counterpoint.study.recipes.parts import Parts
-from counterpoint.study.source import Source
+from counterpoint.study.source import Source, loaded
+from counterpoint.training.given_rows import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,9 +43,13 @@ def source_of(recipe: Recipe, root: Path | None, cache: Path | None = None, deco
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"task {twice[0]!r} is given twice, expected each once")
     chosen = {name: targets[name] for name in names}
-    train = data.splits()["train"].only(names)
+    splits = loaded(data)
+    train = splits["train"].only(names)
     inputs, labels = train.rows(slice(0, min(_LOOKED_AT, len(train))))
     parts = Parts(recipe.encoder, recipe.head, chosen, losses=recipe.losses).fitted(inputs, labels)
+    size = recipe.fit.batch_size
+    if size == 1 or len(train) % size == 1:
+        parts.check_single_row(inputs, f"batches of {size} of {len(train):,} training images")
     kind = str(recipe.data["source"])
     return Source(
         name=recipe.name,
@@ -60,6 +65,8 @@ def source_of(recipe: Recipe, root: Path | None, cache: Path | None = None, deco
         identity=(
             "recipe",
             repr(data),
+            # Which images there are: a folder may have been filled since.
+            json.dumps([identity_of(splits[name]) for name in sorted(splits)]),
             *(json.dumps(dict(each), sort_keys=True) for each in (recipe.encoder, recipe.head)),
         ),
         optimizer=recipe.optimizer,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from counterpoint.study.dataset_source import made
 from counterpoint.tasks import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from counterpoint.study.recipes.recipe import Changed
 
@@ -29,9 +31,13 @@ _HEADS: dict[str, Callable[..., nn.Module]] = {
     "linear": models.LinearHead,
     "conv": models.ConvHead,
     "aspp": models.ASPPHead,
+    "pyramid": models.PyramidHead,
     "scales": models.ScalesHead,
     "lenet": models.LeNetHead,
 }
+
+# What modules raise that are given something else than they expect.
+_MISFITS = (ValueError, RuntimeError, TypeError, AttributeError, LookupError, AssertionError)
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ class Parts:
             if kind not in said and "default" not in said:
                 raise ValueError(f"head has nothing for {kind!r}, expected a head for it or a default")
             said = said.get(kind, said.get("default"))
+            if not isinstance(said, Mapping):
+                raise ValueError(f"head has {said!r} for {kind!r}, expected a name such as linear, with its options")
         given = {"channels": self.channels, "outputs": outputs, "classes": outputs, "features": self.channels}
         if task in self.sizes:
             given["size"] = self.sizes[task]
@@ -114,26 +122,53 @@ class Parts:
         try:
             with torch.no_grad():
                 features = encoder(inputs[:1])
-        except (RuntimeError, TypeError) as error:
+        except _MISFITS as error:
             shape = " x ".join(map(str, inputs.shape[1:]))
             raise ValueError(f"the encoder does not take images of {shape}: {' '.join(str(error).split())}") from None
-        several = not isinstance(features, Tensor)
+        several = isinstance(features, tuple | list)
+        if not all(isinstance(own, Tensor) and own.dim() > 1 for own in (features if several else [features])):
+            raise ValueError(f"the encoder returns {type(features).__name__}, expected features [B, ...], or a tuple")
         channels = tuple(int(own.shape[1]) for own in features) if several else int(features.shape[1])
         fitted = replace(self, channels=channels, sizes=sizes, units=units)
         for name in self.targets:
+            head = fitted.head(name).eval()
             try:
                 with torch.no_grad():
-                    output = fitted.head(name).eval()(features)
-            except (RuntimeError, TypeError, AttributeError, IndexError) as error:
+                    output = head(features)
+            except _MISFITS as error:
                 raise ValueError(
                     f"the head of {name!r} does not take what the encoder returns: {' '.join(str(error).split())}"
                 ) from None
+            if not isinstance(output, Tensor):
+                raise ValueError(f"the head of {name!r} returns {type(output).__name__}, expected a tensor")  # noqa: TRY004
             if name in sizes and tuple(output.shape[-2:]) != sizes[name]:
                 raise ValueError(
                     f"the head of {name!r} returns {tuple(output.shape[-2:])} pixels, expected {sizes[name]} as its "
                     "targets have"
                 )
         return fitted
+
+    def check_single_row(self, inputs: Tensor, batches: str) -> None:
+        """Trains on one image, nearly: hours later, the last batch of an epoch would be the first to tell.
+
+        Args:
+            inputs: A few images [n, 3, H, W].
+            batches: What leaves one image over, in words.
+
+        Raises:
+            ValueError: if encoder or heads cannot normalize over a single image.
+        """
+        torch.manual_seed(0)
+        try:
+            with torch.no_grad():
+                features = self.encoder(tuple(self.targets)).train()(inputs[:1])
+                for name in self.targets:
+                    self.head(name).train()(features)
+        except ValueError:
+            raise ValueError(
+                f"{batches} have one of a single image, which batch normalization cannot take, expected another "
+                "batch_size under fit"
+            ) from None
 
     def describe(self) -> str:
         """In words."""
@@ -174,12 +209,12 @@ def _built(
     what: str, said: Mapping[str, Any], known: Mapping[str, Callable[..., nn.Module]], given: Mapping[str, Any]
 ) -> nn.Module:
     if "class_path" in said:
-        args = {
-            **{key: value for key, value in given.items() if key in {"channels", "outputs"}},
-            **said.get("init_args", {}),
-        }
-        own = said.get("init_args", {}) if what == "encoder" else args
-        return made({"class_path": said["class_path"], "init_args": own}, what)()
+        args = said.get("init_args") or {}
+        if not isinstance(args, Mapping):
+            raise ValueError(f"{what} has init_args: {args!r}, expected names with values")
+        own = {key: given[key] for key in ("channels", "outputs") if key in given}
+        args = {**_taken(str(said["class_path"]), own), **args}
+        return made({"class_path": said["class_path"], "init_args": args}, what)()
     name = str(said.get("name"))
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
@@ -194,6 +229,18 @@ def _built(
         return make(**{**{key: value for key, value in given.items() if key in takes}, **options})
     except TypeError as error:
         raise ValueError(f"{what} {name!r}: {error}") from None
+
+
+def _taken(class_path: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What somebody's class has a name for: torch.nn.Linear calls channels in_features."""
+    home, _, name = class_path.rpartition(".")
+    try:
+        takes = inspect.signature(getattr(importlib.import_module(home), name)).parameters.values()
+    except (ImportError, AttributeError, ValueError, TypeError):
+        return dict(given)  # whoever builds it says what is wrong
+    if any(each.kind is each.VAR_KEYWORD for each in takes):
+        return dict(given)
+    return {key: value for key, value in given.items() if key in {each.name for each in takes}}
 
 
 def _words(said: Mapping[str, Any]) -> str:

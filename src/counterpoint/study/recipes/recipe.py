@@ -94,9 +94,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.kind not in {"compare", "group"}:
             raise ValueError(f"recipe {self.name!r} is of kind {self.kind!r}, expected 'compare' or 'group'")
-        for name in ("seeds", "networks", "every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        for name, least in (("seeds", 1), ("networks", 1), ("every", 1), ("trials", 0)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise ValueError(f"{name} is {value!r}, expected a whole number, at least {least}")
         if self.kind == "compare" and not self.methods:
             raise ValueError(f"recipe {self.name!r} compares nothing, expected methods such as single, uniform, mgda")
         if "source" not in self.data:
@@ -116,6 +117,12 @@ class Recipe:
         for key in ("data", "encoder", "head", "losses", "fit", "optimizer", "generated"):
             if not isinstance(document.get(key, {}), Mapping):
                 raise ValueError(f"recipe {name!r} has {key}: {document[key]!r}, expected names with values")  # noqa: TRY004
+        for key in ("methods", "tasks"):
+            if not isinstance(document.get(key, []), list):
+                raise ValueError(f"recipe {name!r} has {key}: {document[key]!r}, expected a list such as [a, b]")  # noqa: TRY004
+        for task, own in document.get("losses", {}).items():
+            if not isinstance(own, Mapping):
+                raise ValueError(f"recipe {name!r} has losses: {task}: {own!r}, expected factor and power")  # noqa: TRY004
         values = dict(document)
         made: dict[str, Any] = {
             "methods": lambda given: ways_of(list(given)),
@@ -214,7 +221,21 @@ def _check_keys(name: str, given: Mapping[str, Any], known: Sequence[str]) -> No
 
 def _made(name: str, kind: type[Any], given: Mapping[str, Any]) -> Any:
     _check_keys(name, given, [each.name for each in fields(kind)])
+    defaults = {each.name: each.default for each in fields(kind)}
     try:
-        return kind(**given)
+        return kind(**{key: _typed(key, defaults[key], value) for key, value in given.items()})
     except (TypeError, ValueError) as error:
         raise ValueError(f"recipe {name!r}: {error}") from None
+
+
+def _typed(key: str, default: Any, value: Any) -> Any:
+    """A value of its default's type; where that is None, a whole number."""
+    if isinstance(default, float):
+        try:
+            return float(value)  # YAML takes 1e-4, without a dot, for text
+        except (TypeError, ValueError):
+            raise ValueError(f"{key} is {value!r}, expected a number") from None
+    whole = default is None or type(default) is int
+    if whole and type(value) is not int and not (value is None and default is None):
+        raise ValueError(f"{key} is {value!r}, expected a whole number")
+    return value

@@ -71,8 +71,7 @@ class RecipeStudy:
         """Data, tasks and network."""
         root, kind = self.root, str(self.recipe.data["source"])
         if self.tiny and is_folder(kind):
-            root = self.out / "generated"
-            generate(kind, self.recipe.generated, root)
+            root = generate(kind, self.recipe.generated, self.out / "generated")
         return source_of(self.recipe, root, self.cache, self.decoders)
 
     def grouping(self, source: Source) -> GroupStudy:
@@ -143,7 +142,7 @@ def _history(trainings: Trainings) -> list[dict[str, Any]]:
         for seed in range(trainings.recipe.seeds):
             for trial in trainings.trials(way, seed):
                 record = trainings.records.get(trial.run)
-                if record is not None:
+                if record is not None and not (way.key == TUNED and not trainings.scales):
                     facts = {"method": way.key, "label": way.label, "seed": seed, "run": trial.run}
                     rows += [{**row, **facts} for row in record.history]
     return rows

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from counterpoint.training import FitResult, FitSettings, MultiTaskModule
 
 # Another number where the same content would give other numbers.
-_FORMAT = 1
+_FORMAT = 2
 _SHOWN = "outputs.npz"
 
 
@@ -67,7 +67,10 @@ class Trial:
             "format": _FORMAT,
             "versions": [__version__, version("torch").partition("+")[0]],
             "source": self.source.content,
-            "tasks": {task: self.source.task_identity.get(task) for task in self.tasks},
+            # Where a task stands decides with which numbers its head begins.
+            "tasks": {
+                task: [self.source.tasks.index(task), self.source.task_identity.get(task)] for task in self.tasks
+            },
             "seed": self.seed,
             "way": "alone" if alone else self.way.content,
             "scales": {} if alone else dict(self.scales),

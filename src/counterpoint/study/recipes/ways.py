@@ -13,7 +13,10 @@ Level = Literal["features", "parameters"]
 Heads = Literal["own", "weighted"]
 
 TUNED = "tuned"
+UNIFORM = "uniform"
 _AT_PARAMETERS = "@parameters"
+# Reports compare with these.
+_TAKEN = {BASELINE, TUNED, UNIFORM}
 _NAMES_AT_PARAMETERS = {"mgda": "MGDA", "dibs": "DiBS-MTL"}
 
 
@@ -47,12 +50,12 @@ class Way:
         """From a key, or from a mapping with a ``weighting`` and what else is to be said of it.
 
         By default heads are weighted as the sum of weighted losses has it, except for MGDA, whose Algorithm 2 (Sener &
-        Koltun 2018) trains each head by its own loss.
+        Koltun 2018) trains each head by its own loss, and for weightings without a weight a task.
 
         Raises:
-            ValueError: for an unknown weighting or option.
+            ValueError: for an unknown weighting or option, or a key that stands for something else.
         """
-        said = {"weighting": given} if isinstance(given, str) else dict(given)
+        said = dict(given) if isinstance(given, dict) else {"weighting": given}
         if not isinstance(said.get("weighting"), str):
             raise ValueError(  # noqa: TRY004  (what users write, like every other value)
                 f"method {given!r} names no weighting, expected one such as 'uniform' or {{weighting: mgda}}"
@@ -64,13 +67,20 @@ class Way:
         if name == TUNED:
             label = "Tuned loss scales"
         label = str(said.pop("label", label))
-        key = str(said.pop("key", key))
-        heads = said.pop("heads", "own" if name in {"mgda", "uniform", BASELINE} else "weighted")
+        if name in {BASELINE, TUNED} and (said or at_parameters):
+            what = "a network for each task" if name == BASELINE else "sums of losses"
+            raise ValueError(f"method {given!r} is no weighting but {what}, expected {name!r} without options")
+        own, key = key, str(said.pop("key", key))
+        if key != own and key in _TAKEN:
+            raise ValueError(f"method {own!r} has the key {key!r}, which stands for another method, expected a new one")
+        heads = said.pop("heads", None)
+        if heads is None:
+            heads = "own" if name in {"mgda", UNIFORM, BASELINE} or _without_weights(name, said) else "weighted"
         if heads not in {"own", "weighted"}:
             raise ValueError(f"method {key!r} has heads={heads!r}, expected 'own' or 'weighted'")
         if name not in {BASELINE, TUNED}:
-            _check(name, said)
-        weighting = "uniform" if name in {BASELINE, TUNED} else name
+            _check(name, said, cast("Heads", heads), at_parameters)
+        weighting = UNIFORM if name in {BASELINE, TUNED} else name
         level: Level = "parameters" if at_parameters else "features"
         return cls(key, label, weighting, level, cast("Heads", heads), json.dumps(said, sort_keys=True))
 
@@ -99,7 +109,19 @@ def ways_of(given: list[Any]) -> tuple[Way, ...]:
     return ways
 
 
-def _check(name: str, options: dict[str, Any]) -> None:
+def _without_weights(name: str, options: dict[str, Any]) -> bool:
+    if name in {BASELINE, TUNED}:
+        return False
     from counterpoint.balancing import get_weighting  # noqa: PLC0415  (loads torch)
 
-    get_weighting(name, **options)
+    return bool(getattr(get_weighting(name, **options), "needs_rows", False))
+
+
+def _check(name: str, options: dict[str, Any], heads: Heads, at_parameters: bool) -> None:
+    """What every training would refuse is refused before the first."""
+    from counterpoint.balancing import FanOut, get_weighting  # noqa: PLC0415  (loads torch)
+    from counterpoint.training.parameter_level import ParameterLevel  # noqa: PLC0415
+
+    fan = FanOut(get_weighting(name, **options), ("a", "b"), heads=heads)
+    if at_parameters:
+        ParameterLevel(fan)
