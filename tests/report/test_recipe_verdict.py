@@ -160,3 +160,15 @@ def test_trainings_that_failed_are_counted_and_named():
     results = small()
     results.about["failed"] = [{"label": "MGDA-UB"}, {"label": "MGDA-UB"}, {"label": "DiBS"}]
     assert say(results)[-1] == "3 trainings failed and are left out (MGDA-UB and DiBS)."
+
+
+@pytest.mark.parametrize("absent", ["single", "mgda"])
+def test_a_mean_over_the_tasks_that_did_not_fail_is_no_mean_over_tasks(absent):
+    """Every training of one task failed: of the others alone nothing is said of all, nor that they are all."""
+    results = small(seeds=3)
+    scores = results.scores
+    gone = (scores["method"] == absent) & (scores["task"] == "depth")
+    results = dataclasses.replace(results, scores=scores[~gone])
+    sharing = say(results)[0]
+    assert "MGDA-UB" in sharing.partition("nothing can be said about ")[2]
+    assert results.improvement().query("method == 'mgda'").empty

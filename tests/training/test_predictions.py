@@ -35,6 +35,32 @@ def test_every_row_in_order_as_in_evaluation():
         assert not found[task].requires_grad
 
 
+def test_outputs_leave_the_device_batch_by_batch(monkeypatch):
+    """Dense outputs of all rows would fill a GPU: nothing waits there for the last batch."""
+    waiting, most = [], []
+    module = made()
+    forward = module.model.forward
+
+    class OnDevice(torch.Tensor):
+        def cpu(self):
+            waiting.remove(self.number)
+            return torch.Tensor(self)
+
+    def counted(inputs, *rest):
+        outputs = forward(inputs, *rest)
+        for name, own in outputs.items():
+            outputs[name] = own.as_subclass(OnDevice)
+            outputs[name].number = len(most), name
+            waiting.append(outputs[name].number)
+        most.append(len(waiting))
+        return outputs
+
+    monkeypatch.setattr(module.model, "forward", counted)
+    found = predict_split(module, Split(torch.randn(12, 4), {}), 4)
+    assert (most, waiting) == ([2, 2, 2], [])
+    assert found["b"].shape == (12, 3)
+
+
 def test_no_rows_get_one_line():
     with pytest.raises(ValueError, match="the split has no rows, expected at least one"):
         predict_split(made(), Split(torch.zeros(0, 4), {}))

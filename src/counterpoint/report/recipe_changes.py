@@ -30,10 +30,12 @@ class Changes:
         reference: Key of the method that the others are compared with.
         by_method: For each other method its tasks, and for each of these a mean over the task's metrics by seed; NaN
             where a score is NaN or the reference scored 0.
+        tasks: All tasks there are; by default those that a method has.
     """
 
     reference: str
     by_method: Mapping[str, ByTask]
+    tasks: tuple[str, ...] = ()
 
     def mean(self, method: str) -> dict[int, float]:
         """Mean over tasks by seed, of the seeds that have all tasks: without one it would be of something else.
@@ -45,7 +47,8 @@ class Changes:
             >>> Changes("single", {"mgda": {"a": {0: 1.0, 1: 2.0}, "b": {0: 3.0}}}).mean("mgda")
             {0: 2.0}
         """
-        tasks = list(self.by_method.get(method, {}).values())
+        own = self.by_method.get(method, {})
+        tasks = [own.get(task, {}) for task in self.tasks or own]
         seeds = [seed for seed in (tasks[0] if tasks else {}) if all(seed in task for task in tasks)]
         return {seed: float(np.mean([task[seed] for task in tasks])) for seed in seeds}
 
@@ -114,15 +117,20 @@ def changes_against(scores: pd.DataFrame, reference: str) -> Changes:
         sign = 1.0 if direction == "maximize" else -1.0
         change = 100.0 * sign * (value - theirs) / abs(theirs) if theirs else math.nan
         found.setdefault(method, {}).setdefault(task, {}).setdefault(seed, {})[metric] = change
-    return Changes(
-        reference, {key: {task: _over_metrics(seeds) for task, seeds in tasks.items()} for key, tasks in found.items()}
-    )
+    # Of all methods: a task that the reference, or a method, failed at with every seed is not found above.
+    metrics: dict[str, set[str]] = {}
+    for _, _, task, metric, *_ in rows:
+        metrics.setdefault(task, set()).add(metric)
+    by_method = {
+        key: {task: _over_metrics(seeds, len(metrics[task])) for task, seeds in tasks.items()}
+        for key, tasks in found.items()
+    }
+    return Changes(reference, by_method, tuple(metrics))
 
 
-def _over_metrics(seeds: Mapping[int, Mapping[str, float]]) -> dict[int, float]:
+def _over_metrics(seeds: Mapping[int, Mapping[str, float]], metrics: int) -> dict[int, float]:
     # As with tasks: the mean over fewer metrics would be of something else.
-    metrics = {metric for values in seeds.values() for metric in values}
-    return {seed: float(np.mean([*values.values()])) for seed, values in seeds.items() if len(values) == len(metrics)}
+    return {seed: float(np.mean([*values.values()])) for seed, values in seeds.items() if len(values) == metrics}
 
 
 def estimate(values: Iterable[float]) -> Estimate | None:

@@ -45,8 +45,13 @@ def predict_split(module: MultiTaskModule, split: Rows, batch_size: int = 4096) 
     module.eval()
     try:
         with torch.no_grad():
-            parts = [module.model(inputs.to(module.device)) for inputs, _ in split.only(()).batches(batch_size)]
+            parts = [_said(module, inputs) for inputs, _ in split.only(()).batches(batch_size)]
     finally:
         for part, training in modes:
             part.training = training
-    return {task: torch.cat([outputs[task] for outputs in parts]).cpu() for task in module.model.tasks}
+    return {task: torch.cat([outputs[task] for outputs in parts]) for task in module.model.tasks}
+
+
+def _said(module: MultiTaskModule, inputs: Tensor) -> dict[str, Tensor]:
+    """Of a batch, on the CPU at once: dense outputs of all rows do not fit beside a network."""
+    return {task: outputs.cpu() for task, outputs in module.model(inputs.to(module.device)).items()}
