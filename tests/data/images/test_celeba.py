@@ -143,7 +143,11 @@ def replaced(root, name, old, new):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda root: (root / "img_align_celeba/000002.jpg").unlink(), "img_align_celeba has no 000002.jpg"),
+        (lambda root: (root / "img_align_celeba/000002.jpg").unlink(), "img_align_celeba has no 000002.jpg, expected"),
+        (
+            lambda root: (root / "img_align_celeba/000002.jpg").rename(root / "img_align_celeba/000002.JPG"),
+            r"img_align_celeba has no 000002.jpg \(it has 000002.JPG\), expected every image of",
+        ),
         (lambda root: replaced(root, "list_attr_celeba.txt", "000003.jpg", "other.jpg"), "no line for 000003.jpg"),
         (lambda root: replaced(root, "list_eval_partition.txt", "jpg 2", "jpg 0"), "no image with 2, .* the test rows"),
         (

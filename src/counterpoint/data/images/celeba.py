@@ -84,7 +84,9 @@ class CelebA:
         place = {name: row for row, name in enumerate(found)}
         for name in parts:
             if name not in images:
-                raise ValueError(f"{folder} has no {name}, expected every image of {listed}")
+                near = next((own for own in sorted(images) if Path(own).stem == Path(name).stem), None)
+                instead = f" (it has {near})" if near else ""  # .JPG, or the release in .png
+                raise ValueError(f"{folder} has no {name}{instead}, expected every image of {listed}")
             if name not in place:
                 raise ValueError(f"{answered} has no line for {name}, expected every image of {listed}")
         chosen = self._chosen(names, answered.name)
