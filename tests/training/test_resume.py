@@ -53,12 +53,12 @@ def splits(noise=2.0):
     return made
 
 
-def module(weighting=Uniform, every=1, dropout=0.3):
+def module(weighting=Uniform, every=1, dropout=0.3, reduce=None):
     torch.manual_seed(0)
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
     encoder = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.Tanh(), nn.Dropout(dropout), Noise())
-    fan = FanOut(weighting(), TASKS, every=every)
+    fan = FanOut(weighting(), TASKS, every=every, reduce=reduce)
     model = MultiTaskModel(encoder, {name: nn.Linear(16, 2) for name in TASKS}, fan)
     return MultiTaskModule(model, [Task.classification(name, 2) for name in TASKS], lr=0.05)
 
@@ -134,10 +134,14 @@ def test_it_takes_the_epochs_up_where_they_were(tmp_path):
     assert result.history.epoch.is_monotonic_increasing
 
 
-HOLD = [lambda: module(MGDA, every=5), lambda: module(lambda: CRMOGM(Nash(every=5)))]
+HOLD = [
+    lambda: module(MGDA, every=5),
+    lambda: module(lambda: CRMOGM(Nash(every=5))),
+    lambda: module(MGDA, reduce="stream"),
+]
 
 
-@pytest.mark.parametrize("made", HOLD, ids=["by the layer", "by the weighting"])
+@pytest.mark.parametrize("made", HOLD, ids=["by the layer", "by the weighting", "for the next pass"])
 def test_held_weights_and_shares_of_time_go_on(tmp_path, made):
     whole = train(tmp_path / "whole", made=made())
     interrupted(tmp_path / "cut", 2, made=made())
