@@ -30,7 +30,7 @@ EVERY = 5
 
 
 def run(options: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of results, and targets: the planted groups are found."""
+    """Rows of results, those of each seed and of their mean; no targets: how much is found is for people to read."""
     recipe = load_recipe("attributes", tiny=options.quick)
     source = source_of(recipe, None)
     planted = {task: index for index, group in enumerate(source.data.groups) for task in group}

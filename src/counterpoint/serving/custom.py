@@ -94,7 +94,7 @@ class ClassPath:
         if not isfunction(found) or not any(self.class_path.startswith(f"{package}.") for package in trust):
             return False
         home, _, _ = self.class_path.partition(".")  # a package may gather in one module what it has in others
-        return found.__module__.partition(".")[0] == home
+        return str(found.__module__).partition(".")[0] == home
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
