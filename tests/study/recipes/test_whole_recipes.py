@@ -29,7 +29,6 @@ def test_rehearsals_of_recipes_that_compare(name, tmp_path, capsys):
     tasks = recipe.tasks or tuple(results.scores["task"].unique())
     main_rows = results.scores[results.scores["main"]]
     assert len(main_rows) == len(recipe.methods) * recipe.seeds * len(tasks), "one main metric a method, seed and task"
-    assert results.scores["value"].notna().all() or not results.scores["main"].all()
     assert main_rows["value"].notna().all()
     if recipe.seeds == 1:
         epochs = results.history.groupby(["run", "task"])["epoch"].nunique()

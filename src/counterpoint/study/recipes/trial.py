@@ -22,7 +22,7 @@ from counterpoint.training import fit
 from counterpoint.training.predictions import predict_split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from counterpoint.study.recipes.ways import Way
     from counterpoint.study.runs.store import RunStore
@@ -194,13 +194,9 @@ def _keep(outputs: dict[str, np.ndarray], trial: Trial, place: Any) -> None:
 def _rows(module: MultiTaskModule, result: FitResult) -> list[dict[str, Any]]:
     rows = []
     for name, task in module.tasks.items():
+        for split, results in (("test", result.test), ("validation", result.validation)):
+            _check(name, task.metric_name, split, results)
         test, validation = result.test[name], result.validation[name]
-        if not math.isfinite(test["metric"]) and math.isfinite(test["loss"]):
-            raise ArithmeticError(
-                f"task {name!r} has {task.metric_name} {test['metric']} on the test rows, which cannot be scored"
-            )
-        if not math.isfinite(test["loss"]):
-            raise ArithmeticError(f"task {name!r} ends with a loss of {test['loss']}: the training diverged")
         metrics = {task.metric_name: ("metric", task.direction)}
         metrics |= {
             own: (own, "maximize" if metric.higher_is_better else "minimize") for own, metric in task.others.items()
@@ -219,6 +215,17 @@ def _rows(module: MultiTaskModule, result: FitResult) -> list[dict[str, Any]]:
             for metric, (key, direction) in metrics.items()
         ]
     return rows
+
+
+def _check(name: str, metric: str, split: str, results: Mapping[str, Mapping[str, float]]) -> None:
+    """Epochs and loss scales are chosen by validation rows: what cannot be scored there is no result, either."""
+    if name not in results:
+        raise ArithmeticError(f"task {name!r} has no label in the {split} rows, expected some: it cannot be scored")
+    own = results[name]
+    if not math.isfinite(own["loss"]):
+        raise ArithmeticError(f"task {name!r} ends with a loss of {own['loss']} on the {split} rows: it diverged")
+    if not math.isfinite(own["metric"]):
+        raise ArithmeticError(f"task {name!r} has {metric} {own['metric']} on the {split} rows, which cannot be scored")
 
 
 def _history(result: FitResult) -> list[dict[str, Any]]:
