@@ -53,6 +53,7 @@ def test_the_papers_settings():
     groups = load_recipe("celeba-groups")
     assert (groups.kind, groups.method, groups.every, len(groups.tasks)) == ("group", "lookahead", 10, 9)
     assert (groups.optimizer.name, groups.optimizer.momentum) == ("sgd", 0.9)
+    assert (groups.optimizer.lr, groups.optimizer.decay, groups.optimizer.decay_every) == (0.0005, 0.5, 15)
 
 
 def test_a_recipe_of_ones_own(tmp_path):
