@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from counterpoint.data.images import Cityscapes
+from counterpoint.data.images.cityscapes import read_classes, read_offsets
 
-from .layouts import cityscapes
+from .layouts import cityscapes, save8, save16
 
 TRAIN_IDS = {7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12, 26: 13}
 TRAIN_IDS |= {27: 14, 28: 15, 31: 16, 32: 17, 33: 18}
@@ -61,6 +62,30 @@ def test_the_seven_categories(folder):
     for place, key in enumerate(keys(rows)):
         expected = np.vectorize(lambda label: CATEGORIES.get(label, -100))(wrote[key]["labels"])
         assert np.array_equal(targets["segmentation"][place].numpy(), expected)
+
+
+def test_every_id_there_is(tmp_path):
+    """The benchmark's ids by category; neither rails, bridges, caravans, trailers nor anything else counts."""
+    groups = [(7, 8), (11, 12, 13), (17, 19, 20), (21, 22), (23,), (24, 25), (26, 27, 28, 31, 32, 33)]
+    categories = {label: number for number, own in enumerate(groups) for label in own}
+    assert list(categories) == list(TRAIN_IDS)
+    ids = np.arange(256).reshape(16, 16)
+    save8(tmp_path / "labels.png", ids)
+    for classes, table in ((19, TRAIN_IDS), (7, categories)):
+        expected = np.vectorize(lambda label, table=table: table.get(label, -100))(ids)
+        assert np.array_equal(read_classes(tmp_path / "labels.png", classes).numpy(), expected)
+    # Three pixels of each instance; people and vehicles have one, whichever number it has.
+    save16(tmp_path / "instances.png", np.repeat(np.arange(66)[:, None] * 1000 + 7, 3, axis=1))
+    offsets = read_offsets(tmp_path / "instances.png").numpy()
+    assert np.flatnonzero(~np.isnan(offsets[1, :, 0])).tolist() == [24, 25, 26, 27, 28, 31, 32, 33]
+    assert np.array_equal(offsets[:, 31], [[0, 0, 0], [-1, 0, 1]])
+
+
+def test_classes_are_called_what_the_benchmark_calls_them(tmp_path):
+    names = dict(zip(TRAIN_IDS, Cityscapes(tmp_path).targets[0].classes, strict=True))
+    some = {7: "road", 12: "wall", 17: "pole", 19: "traffic light", 20: "traffic sign", 24: "person", 25: "rider"}
+    some |= {26: "car", 27: "truck", 28: "bus", 31: "train", 32: "motorcycle", 33: "bicycle"}
+    assert {label: names[label] for label in some} == some
 
 
 def test_targets_may_be_coarser_than_the_image(folder):

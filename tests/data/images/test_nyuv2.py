@@ -34,6 +34,11 @@ def test_rows_are_the_arrays_of_the_files(folder):
             np.testing.assert_allclose(normals[2:], arrays["normal"][2:], atol=1e-6)
 
 
+def test_classes_are_in_the_order_of_the_preprocessed_labels(tmp_path):
+    names = "bed books ceiling chair floor furniture objects picture sofa table tv wall window"
+    assert NYUv2(tmp_path).targets[0].classes == tuple(names.split())
+
+
 def test_more_than_ten_rows_are_in_the_order_of_their_numbers(tmp_path):
     wrote = nyuv2(tmp_path, rows=(2, 12), height=2, width=3)
     _, targets = NYUv2(tmp_path, tasks=("depth",)).splits()["test"].rows(slice(None))
