@@ -244,6 +244,14 @@ def test_hugging_face_evaluates(tmp_path):
         assert result["eval_loss"] == pytest.approx(float(network(**batch)["loss"]), rel=1e-5)
 
 
+def test_the_tables_of_vision_are_those_of_the_benchmark():
+    benchmarks = DOCS.parent / "benchmarks"
+    command = [sys.executable, str(benchmarks / "vision_tables.py"), str(benchmarks / "results" / "vision.json")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.count("\n###") == 5, "a section a part"
+    assert printed.strip() in (DOCS / "vision.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(("page", "script"), [("trajectory.md", "explain"), ("study.md", "study")])
 def test_the_findings_are_those_of_the_benchmark(page, script):
     benchmarks = DOCS.parent / "benchmarks"
