@@ -14,7 +14,7 @@ import pandas as pd
 
 from counterpoint.affinity.affinity import Affinity
 from counterpoint.grouping.result import Network
-from counterpoint.study.results import SCORES, ResultsError, check_writable, kind_of, save_study
+from counterpoint.study.results import SCORES, ResultsError, check_columns, check_writable, kind_of, save_study
 from counterpoint.study.summary import BASELINE
 
 if TYPE_CHECKING:
@@ -167,8 +167,7 @@ class GroupResults:
             ) from None
         if schema != (KIND, SCHEMA_VERSION):
             raise ResultsError(f"'{folder}' holds no grouping of schema {SCHEMA_VERSION}; run the study again")
-        if missing := [column for column in NETWORKS if column not in networks]:
-            raise ResultsError(f"'{folder}/networks.parquet' has no column {missing[0]!r}; run the study again")
+        check_columns(folder, {"networks": networks}, {"networks": NETWORKS})
         return cls(networks, candidates, affinity, about)
 
 

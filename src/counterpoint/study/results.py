@@ -14,7 +14,7 @@ import pandas as pd
 from counterpoint.atomic import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 SCHEMA_VERSION = 1
 
@@ -92,9 +92,7 @@ class Results:
             raise ResultsError(f"'{folder}' holds no finished results ({error}); run a study into it first") from None
         if not tables:
             raise ResultsError(f"'{folder}' holds no results of schema {SCHEMA_VERSION}; run the study again")
-        for name, table in tables.items():
-            if missing := [column for column in _COLUMNS[name] if column not in table]:
-                raise ResultsError(f"'{folder}/{name}.parquet' has no column {missing[0]!r}; run the study again")
+        check_columns(folder, tables, _COLUMNS)
         return cls(**tables, about=about)
 
 
@@ -117,6 +115,25 @@ def save_study(folder: str | Path, tables: Mapping[str, pd.DataFrame], about: Ma
         write_atomically(folder / "study.json", lambda p: p.write_text(text, encoding="utf-8"))
     except OSError as error:
         raise ResultsError(f"cannot write results to '{folder}': {error.strerror}; choose another folder") from None
+
+
+def check_columns(
+    folder: Path, tables: Mapping[str, pd.DataFrame], columns: Mapping[str, Sequence[str]], what: str = "study"
+) -> None:
+    """Refuses tables that lack a column, by name.
+
+    Args:
+        folder: Where they were read.
+        tables: The tables.
+        columns: What each has to have.
+        what: What is to be run again.
+
+    Raises:
+        ResultsError: for the first column that is missing.
+    """
+    for name, table in tables.items():
+        if missing := [column for column in columns[name] if column not in table]:
+            raise ResultsError(f"'{folder}/{name}.parquet' has no column {missing[0]!r}; run the {what} again")
 
 
 def kind_of(folder: str | Path) -> str | None:

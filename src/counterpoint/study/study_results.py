@@ -12,7 +12,7 @@ import pandas as pd
 from counterpoint.affinity.affinity import Affinity
 from counterpoint.study.decision import Decision
 from counterpoint.study.methods import Method
-from counterpoint.study.results import HISTORY, SCORES, ResultsError, check_writable, kind_of, save_study
+from counterpoint.study.results import HISTORY, SCORES, ResultsError, check_columns, check_writable, kind_of, save_study
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,9 +138,7 @@ class StudyResults:
             raise ResultsError(f"'{folder}' holds no finished study ({error}); run the study into it first") from None
         if schema != (KIND, SCHEMA_VERSION):
             raise ResultsError(f"'{folder}' holds no study of schema {SCHEMA_VERSION}; run the study again")
-        for name, table, columns in (("runs", runs, RUNS), ("history", history, RUN_HISTORY)):
-            if missing := [column for column in columns if column not in table]:
-                raise ResultsError(f"'{folder}/{name}.parquet' has no column {missing[0]!r}; run the study again")
+        check_columns(folder, {"runs": runs, "history": history}, {"runs": RUNS, "history": RUN_HISTORY})
         return cls(runs, history, methods, served, decision, affinity, plan, about)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from counterpoint.study.results import ResultsError, kind_of, save_study
+from counterpoint.study.results import ResultsError, check_columns, kind_of, save_study
 from counterpoint.study.summary import BASELINE
 from counterpoint.trajectory.curve import Trajectory
 
@@ -100,9 +100,7 @@ class ExplainResults:
             raise ResultsError(f"'{folder}' holds no finished results ({error}); run a study into it first") from None
         if not isinstance(about, dict) or (about.get("kind"), about.get("schema_version")) != (KIND, SCHEMA_VERSION):
             raise ResultsError(f"'{folder}' holds no trajectories of schema {SCHEMA_VERSION}; run the study again")
-        for name, table, columns in (("points", points, POINTS), ("runs", runs, RUNS)):
-            if missing := [column for column in columns if column not in table]:
-                raise ResultsError(f"'{folder}/{name}.parquet' has no column {missing[0]!r}; run the study again")
+        check_columns(folder, {"points": points, "runs": runs}, {"points": POINTS, "runs": RUNS})
         about = {name: value for name, value in about.items() if name not in {"kind", "schema_version"}}
         return cls(points, runs, about)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from counterpoint.study.results import ResultsError, kind_of, save_study
+from counterpoint.study.results import ResultsError, check_columns, kind_of, save_study
 from counterpoint.study.summary import BASELINE
 
 KIND, SCHEMA_VERSION = "recipe", 1
@@ -115,9 +115,7 @@ class RecipeResults:
             raise ResultsError(f"'{folder}' holds no finished recipe ({error}); run the recipe into it first") from None
         if schema != (KIND, SCHEMA_VERSION):
             raise ResultsError(f"'{folder}' holds no recipe of schema {SCHEMA_VERSION}; run the recipe again")
-        for name, table in tables.items():
-            if missing := [column for column in _COLUMNS[name] if column not in table]:
-                raise ResultsError(f"'{folder}/{name}.parquet' has no column {missing[0]!r}; run the recipe again")
+        check_columns(folder, tables, _COLUMNS, "recipe")
         return cls(**tables, about=about)
 
 

@@ -16,6 +16,7 @@ import torch
 
 from counterpoint import __version__
 from counterpoint.atomic import write_atomically
+from counterpoint.data import Split
 from counterpoint.study.network_job import one_thread
 from counterpoint.study.runs.content import digest
 from counterpoint.training import fit
@@ -174,8 +175,6 @@ def _train(trial: Trial, on_epoch: Callable[[float], None]) -> TrialRecord:
 
 
 def _outputs(module: MultiTaskModule, inputs: torch.Tensor) -> dict[str, np.ndarray]:
-    from counterpoint.data import Split  # noqa: PLC0415
-
     return {task: own.numpy() for task, own in predict_split(module, Split(inputs, {}), batch_size=8).items()}
 
 
