@@ -9,12 +9,15 @@ RESULTS := benchmarks/results
 INSTALLED := $(VENV)/.installed
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint docs browser wheel format bench bench-quick clean
 
 help:
 	@echo "make demo    train the digit pairs and open runs/demo/report.html when done (about 3 minutes)"
 	@echo "make test    run the test suite"
 	@echo "make lint    ruff, mypy --strict, import-linter"
+	@echo "make docs    build the documentation: build/docs/index.html"
+	@echo "make browser open reports and documentation in chromium; screenshots in build/screenshots"
+	@echo "make wheel   install the built wheel into empty environments and use it there"
 	@echo "make format  let ruff rewrite what it can"
 	@echo "make bench   run the benchmarks and rewrite benchmarks/results"
 	@echo "make clean   remove .venv and caches"
@@ -22,7 +25,7 @@ help:
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[study,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[study,dev,docs]"
 	@touch $@
 
 demo: $(INSTALLED)
@@ -36,6 +39,18 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# -W: a warning is an error. The guides run, so this takes a few minutes the first time.
+docs: $(INSTALLED)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "open build/docs/index.html"
+
+browser: $(INSTALLED)
+	@command -v chromium >/dev/null || { echo "chromium is needed: apt-get install chromium"; exit 1; }
+	$(BIN)/python -m pytest acceptance/browser -n $(CORES) --dist loadfile
+
+wheel: $(INSTALLED)
+	$(BIN)/python -m pytest acceptance/wheel
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .
@@ -66,4 +81,4 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/vision_pictures.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache
