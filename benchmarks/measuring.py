@@ -3,8 +3,10 @@
 A benchmark is a script, run from the repository root, for instance `python benchmarks/step_cost.py --help`.
 Each prints a table of ratios and, given `--out`, writes one JSON file:
 
-    {"benchmark", "date", "machine": {...}, "settings": {...}, "results": [...],
+    {"benchmark", "date", "machine": {...}, "seeds", "settings": {...}, "results": [...],
      "targets": [{"name", "target", "measured", "met"}]}
+
+`results_schema.py` says what each field is and checks every file before it is written.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from results_schema import problems
+from results_seeds import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -112,25 +117,36 @@ def record(
     settings: Mapping[str, Any],
     results: Sequence[Mapping[str, Any]],
     targets: Sequence[Mapping[str, Any]],
+    *,
+    seeds: str | None = None,
 ) -> None:
-    """Print the targets; write everything to `path` at once or not at all."""
+    """Print the targets; write everything to `path` at once or not at all.
+
+    `seeds` says in words which seeds there were; `results_seeds.py` has the words of those that do not.
+    """
     print_table(
         ["target", "at most", "measured", "met"],
         [[t["name"], f"{t['target']:.3g}", f"{t['measured']:.4g}", "yes" if t["met"] else "NO"] for t in targets],
     )
     if path is None:
         return
-    document = {
-        "benchmark": benchmark,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "settings": dict(settings),
-        "results": list(results),
-        "targets": list(targets),
-    }
+    document = _without_nan(
+        {
+            "benchmark": benchmark,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": machine(),
+            "seeds": seeds or sentence(benchmark, settings),
+            "settings": {name: value for name, value in settings.items() if name != "out"},  # a path of this machine
+            "results": list(results),
+            "targets": list(targets),
+        }
+    )
+    wrong = problems(document)
+    if wrong:
+        raise ValueError(f"{path} is not written: {wrong[0]}" + (f", and {len(wrong) - 1} more" if wrong[1:] else ""))
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
-        json.dump(_without_nan(document), file, indent=2, allow_nan=False)
+        json.dump(document, file, indent=2, allow_nan=False)
         file.write("\n")
     part = Path(file.name)
     part.chmod(0o644)  # NamedTemporaryFile is private to its owner
