@@ -25,9 +25,10 @@ class Coherence:
     """Agreement of the gradients g_1, ..., g_m of m minibatches.
 
     Attributes:
-        ratio: |mean g|^2 / mean |g|^2, from 0 (they cancel) over 1/m (orthogonal) to 1 (identical); NaN if all are 0.
+        ratio: ``|mean g|^2 / mean |g|^2``, from 0 (they cancel) over 1/m (orthogonal) to 1 (identical); NaN if all
+            are 0.
         cosine: Mean cosine over pairs of minibatches, those with gradient 0 left out; NaN without a pair.
-        norm: |mean g|.
+        norm: Of the mean gradient.
         minibatches: m.
         gradient_evaluations: What it cost: forward and backward passes, each over one minibatch.
     """

@@ -25,7 +25,7 @@ class Conflict:
     Attributes:
         tasks: Names of the tasks.
         cosines: [T, T], of the angle between two gradients; NaN beside an absent task or a gradient of zero.
-        magnitude_similarity: [T, T], 2|a||b| / (|a|^2 + |b|^2), 1 for equal norms; NaN beside an absent task and
+        magnitude_similarity: [T, T], ``2 |a| |b| / (|a|^2 + |b|^2)``, 1 for equal norms; NaN beside an absent task and
             between two gradients of zero.
         negative_share: Of the pairs of tasks with a known cosine, the share with a negative one; NaN without a pair.
         mean_cosine: Over those pairs; NaN without one.

@@ -41,7 +41,7 @@ class Eigenvalues:
 
     Attributes:
         values: [k], fp64, descending.
-        residuals: [k], |H v - value v| for the unit vector v that was found: an eigenvalue is that near.
+        residuals: [k], the norm of ``H v - value v`` for the unit vector v that was found: an eigenvalue is that near.
         converged: Whether all met the tolerance.
         gradient_evaluations: What it cost, in forward and backward passes over all rows.
     """
