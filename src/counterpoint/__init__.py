@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         top_eigenvalues,
     )
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 _HOMES = {
     "counterpoint.affinity": ("Affinity", "AffinityMeter"),
