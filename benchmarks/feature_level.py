@@ -153,6 +153,7 @@ OF_TORCHJD: dict[str, dict[str, float]] = {
     "alignedmtl": {},
     "config": {},
     "dualproj": {},
+    "random": {},
     "nashmtl": {},
     "pcgrad": {},
     "gradvac": {},
