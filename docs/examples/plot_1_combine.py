@@ -145,9 +145,7 @@ places[0].set_title("mean cosine (plain sum)")
 colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7A5C00"]
 for place, name in zip(places[1:], ("MGDA", "DiBS"), strict=True):
     shares = [w / w.sum(axis=1, keepdims=True) for _, w, _ in runs[name]]
-    for task, colour, line in zip(
-        TASKS, colours, np.mean(shares, axis=0).T, strict=True
-    ):
+    for task, colour, line in zip(TASKS, colours, np.mean(shares, axis=0).T, strict=True):
         place.plot(line, color=colour, label=task, linewidth=1.4)
     place.set(xlabel="step", ylim=(0, 0.6), title=f"share of the weights: {name}")
     place.spines[["top", "right"]].set_visible(False)
@@ -213,9 +211,7 @@ for place, (name, values) in zip(places, after.items(), strict=True):
     place.spines[["top", "right"]].set_visible(False)
 places[0].set_yticks(rows, TASKS)
 places[0].invert_yaxis()
-figure.legend(
-    *places[0].get_legend_handles_labels(), ncols=2, loc="outside lower center"
-)
+figure.legend(*places[0].get_legend_handles_labels(), ncols=2, loc="outside lower center")
 # sphinx_gallery_end_ignore
 
 # %%
