@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,3 +37,23 @@ def write_atomically(target: Path, write: Callable[[Path], object]) -> None:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(target: Path, values: Any) -> None:
+    """Writes plain values as JSON that people can read, completely or not at all.
+
+    Args:
+        target: The file; its folder has to be there.
+        values: What JSON can hold.
+
+    Raises:
+        OSError: if that fails; a file that was there before is then as it was.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_json(Path(folder) / "facts.json", {"seeds": 3})
+        ...     json.loads((Path(folder) / "facts.json").read_text())
+        {'seeds': 3}
+    """
+    text = json.dumps(values, indent=1, ensure_ascii=False)
+    write_atomically(target, lambda path: path.write_text(text, encoding="utf-8"))

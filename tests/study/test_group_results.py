@@ -8,8 +8,8 @@ import pytest
 
 from counterpoint.affinity import Affinity
 from counterpoint.grouping import Network
-from counterpoint.study.group_results import NETWORKS, Candidate, GroupResults, is_grouping, run_id
-from counterpoint.study.results import ResultsError
+from counterpoint.study.group_results import NETWORKS, Candidate, GroupResults, run_id
+from counterpoint.study.results_folder import ResultsError, kind_of
 
 
 def row(tasks, seed, task, value):
@@ -52,14 +52,14 @@ def test_it_comes_back_as_it_was_saved(results, tmp_path):
     assert again.about == results.about
     pd.testing.assert_frame_equal(again.networks, results.networks)
     assert np.array_equal(again.affinity.values, results.affinity.values)
-    assert is_grouping(tmp_path)
+    assert kind_of(tmp_path) == "grouping"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["affinity.json", "networks.parquet", "study.json"]
 
 
 def test_what_is_no_finished_grouping_is_refused(results, tmp_path):
     with pytest.raises(ResultsError, match="holds no finished grouping"):
         GroupResults.load(tmp_path)
-    assert not is_grouping(tmp_path)
+    assert kind_of(tmp_path) is None
     results.save(tmp_path)
     about = json.loads((tmp_path / "study.json").read_text())
     (tmp_path / "study.json").write_text(json.dumps(about | {"schema_version": 99}))

@@ -10,9 +10,9 @@ import pytest
 from sklearn import metrics
 
 from counterpoint import Study, load_bundle
-from counterpoint.study.results import ResultsError
+from counterpoint.study.results_folder import ResultsError, kind_of
 from counterpoint.study.study import named_tasks
-from counterpoint.study.study_results import StudyResults, is_study
+from counterpoint.study.study_results import StudyResults
 from counterpoint.study.summary import delta_m
 
 from .study_data import FAST, TARGETS, Heard, table
@@ -90,7 +90,7 @@ def _test_rows(folder):
 
 def test_saved_and_loaded_it_is_the_same(finished):
     results, folder, _ = finished
-    assert is_study(folder)
+    assert kind_of(folder) == "study"
     again = StudyResults.load(folder)
     assert again.decision == results.decision
     assert again.methods == results.methods

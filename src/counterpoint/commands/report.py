@@ -12,21 +12,20 @@ def report(folder: Path) -> None:
         folder: where a study left its results, for example runs/demo.
     """
     from counterpoint import report as pages  # noqa: PLC0415
-    from counterpoint.study.explain.results import ExplainResults, is_explanation  # noqa: PLC0415
-    from counterpoint.study.group_results import GroupResults, is_grouping  # noqa: PLC0415
-    from counterpoint.study.recipes.results import RecipeResults, is_recipe  # noqa: PLC0415
-    from counterpoint.study.results import Results  # noqa: PLC0415
-    from counterpoint.study.study_results import StudyResults, is_study  # noqa: PLC0415
+    from counterpoint.study import group_results, results, study_results  # noqa: PLC0415
+    from counterpoint.study.explain import results as explain_results  # noqa: PLC0415
+    from counterpoint.study.recipes import results as recipe_results  # noqa: PLC0415
+    from counterpoint.study.results_folder import kind_of  # noqa: PLC0415
 
-    page = folder / "report.html"
-    if is_study(folder):
-        written = pages.write_study_report(StudyResults.load(folder), page)
-    elif is_grouping(folder):
-        written = pages.write_group_report(GroupResults.load(folder), page)
-    elif is_explanation(folder):
-        written = pages.write_explanation(ExplainResults.load(folder), page)
-    elif is_recipe(folder):
-        written = pages.write_recipe_report(RecipeResults.load(folder), page)
+    page, kind = folder / "report.html", kind_of(folder)
+    if kind == study_results.FORMAT.kind:
+        written = pages.write_study_report(study_results.StudyResults.load(folder), page)
+    elif kind == group_results.FORMAT.kind:
+        written = pages.write_group_report(group_results.GroupResults.load(folder), page)
+    elif kind == explain_results.FORMAT.kind:
+        written = pages.write_explanation(explain_results.ExplainResults.load(folder), page)
+    elif kind == recipe_results.FORMAT.kind:
+        written = pages.write_recipe_report(recipe_results.RecipeResults.load(folder), page)
     else:
-        written = pages.write_report(Results.load(folder), page)
+        written = pages.write_report(results.Results.load(folder), page)
     print(written)  # noqa: T201

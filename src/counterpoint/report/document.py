@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from counterpoint.atomic import write_atomically
 from counterpoint.report.tables import facts, moment
 from counterpoint.report.wording import duration
-from counterpoint.study.results import ResultsError
+from counterpoint.study.results_folder import ResultsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from counterpoint.atomic import write_atomically
+from counterpoint.atomic import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +46,7 @@ class Choices:
             known = studies.setdefault(self.study, {})
             if name not in known:
                 known[name] = make()
-                text = json.dumps(studies, indent=1)
-                write_atomically(self.path, lambda path: path.write_text(text, encoding="utf-8"))
+                write_json(self.path, studies)
         chosen: Choice = known[name]
         return chosen
 

@@ -18,7 +18,8 @@ from counterpoint.study.digit_pairs import LEARNING_RATE, Job, Outcome, describe
 from counterpoint.study.execution.local import run_all
 from counterpoint.study.plan import Run, plan
 from counterpoint.study.provenance import provenance
-from counterpoint.study.results import Results, check_writable, start_over
+from counterpoint.study.results import Results
+from counterpoint.study.results_folder import check_writable, start_over
 from counterpoint.training import FitSettings
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from counterpoint.study.group_results import FAMILIES, NETWORKS, Candidate, Grou
 from counterpoint.study.network_job import NetworkJob, TrainedNetwork, affinity_callback, train_network
 from counterpoint.study.proposals import GroupingRules
 from counterpoint.study.provenance import provenance
-from counterpoint.study.results import check_writable, start_over
+from counterpoint.study.results_folder import check_writable, start_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -14,13 +14,12 @@ import pandas as pd
 
 from counterpoint.affinity.affinity import Affinity
 from counterpoint.grouping.result import Network
-from counterpoint.study.results import SCORES, ResultsError, check_columns, check_writable, kind_of, save_study
+from counterpoint.study.results import SCORES
+from counterpoint.study.results_folder import ResultsFormat, check_writable
 from counterpoint.study.summary import BASELINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-KIND, SCHEMA_VERSION = "grouping", 1
 
 NETWORKS = [
     "run",
@@ -35,6 +34,7 @@ NETWORKS = [
     "seconds",
     "parameters",
 ]
+FORMAT = ResultsFormat("grouping", 1, {"networks": NETWORKS}, "grouping")
 FAMILIES = {
     BASELINE: "Each task alone",
     "together": "All together",
@@ -144,8 +144,7 @@ class GroupResults:
         check_writable(folder)
         self.affinity.save(Path(folder) / "affinity.json")
         candidates = [asdict(candidate) for candidate in self.candidates]
-        about = {"kind": KIND, "schema_version": SCHEMA_VERSION, **self.about, "candidates": candidates}
-        save_study(folder, {"networks": self.networks}, about)
+        FORMAT.save(folder, {"networks": self.networks}, {**self.about, "candidates": candidates})
 
     @classmethod
     def load(cls, folder: str | Path) -> GroupResults:
@@ -154,26 +153,12 @@ class GroupResults:
         Raises:
             ResultsError: if the folder holds no results, or results of another schema.
         """
-        folder = Path(folder)
-        try:
-            about = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-            schema = about.pop("kind", None), about.pop("schema_version", None)
-            candidates = tuple(_candidate(row) for row in about.pop("candidates"))
-            networks = pd.read_parquet(folder / "networks.parquet")
-            affinity = Affinity.load(folder / "affinity.json")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ResultsError(
-                f"'{folder}' holds no finished grouping ({error}); run the study into it first"
-            ) from None
-        if schema != (KIND, SCHEMA_VERSION):
-            raise ResultsError(f"'{folder}' holds no grouping of schema {SCHEMA_VERSION}; run the study again")
-        check_columns(folder, {"networks": networks}, {"networks": NETWORKS})
-        return cls(networks, candidates, affinity, about)
 
+        def made(tables: dict[str, pd.DataFrame], facts: dict[str, Any]) -> GroupResults:
+            candidates = tuple(_candidate(row) for row in facts.pop("candidates"))
+            return cls(tables["networks"], candidates, Affinity.load(Path(folder) / "affinity.json"), facts)
 
-def is_grouping(folder: str | Path) -> bool:
-    """Whether a folder holds a grouping study, of whatever schema, rather than another study."""
-    return kind_of(folder) == KIND
+        return FORMAT.load(folder, made)
 
 
 def _candidate(row: dict[str, Any]) -> Candidate:

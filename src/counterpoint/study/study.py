@@ -24,7 +24,7 @@ from counterpoint.study.execution import executor as executor_of
 from counterpoint.study.investigation import Investigation
 from counterpoint.study.network_job import affinity_callback
 from counterpoint.study.provenance import provenance
-from counterpoint.study.results import ResultsError, check_writable
+from counterpoint.study.results_folder import ResultsError, check_writable
 from counterpoint.study.runs.store import RunStore
 from counterpoint.study.study_results import RUN_HISTORY, StudyResults, scores_of
 from counterpoint.study.summary import BASELINE

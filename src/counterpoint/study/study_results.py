@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,12 +11,11 @@ import pandas as pd
 from counterpoint.affinity.affinity import Affinity
 from counterpoint.study.decision import Decision
 from counterpoint.study.methods import Method
-from counterpoint.study.results import HISTORY, SCORES, ResultsError, check_columns, check_writable, kind_of, save_study
+from counterpoint.study.results import HISTORY, SCORES
+from counterpoint.study.results_folder import ResultsFormat, check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-KIND, SCHEMA_VERSION = "study", 1
 
 RUNS = [
     "run",
@@ -38,6 +36,7 @@ RUNS = [
 ]
 RUN_HISTORY = ["run", "epoch", "step", "split", "task", "other", "quantity", "value"]
 PREDICTIONS = ["split", "row", "task", "target", "prediction", "loss"]
+FORMAT = ResultsFormat("study", 1, {"runs": RUNS, "history": RUN_HISTORY}, "study")
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +101,6 @@ class StudyResults:
         if self.affinity is not None:
             self.affinity.save(Path(folder) / "affinity.json")
         about = {
-            "kind": KIND,
-            "schema_version": SCHEMA_VERSION,
             **self.about,
             "plan": self.plan,
             "methods": [method.to_json() for method in self.methods],
@@ -113,7 +110,7 @@ class StudyResults:
             "decision": self.decision.to_json(),
             "measured": self.affinity is not None,
         }
-        save_study(folder, {"runs": self.runs, "history": self.history}, about)
+        FORMAT.save(folder, {"runs": self.runs, "history": self.history}, about)
 
     @classmethod
     def load(cls, folder: str | Path) -> StudyResults:
@@ -122,29 +119,18 @@ class StudyResults:
         Raises:
             ResultsError: if the folder holds no results, or results of another schema.
         """
-        folder = Path(folder)
-        try:
-            about = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-            schema = about.pop("kind", None), about.pop("schema_version", None)
-            methods = tuple(Method.from_json(values) for values in about.pop("methods"))
+
+        def made(tables: dict[str, pd.DataFrame], facts: dict[str, Any]) -> StudyResults:
+            methods = tuple(Method.from_json(values) for values in facts.pop("methods"))
             served = {
                 key: {int(seed): tuple(runs) for seed, runs in seeds.items()}
-                for key, seeds in about.pop("served").items()
+                for key, seeds in facts.pop("served").items()
             }
-            decision, plan = Decision.from_json(about.pop("decision")), about.pop("plan")
-            affinity = Affinity.load(folder / "affinity.json") if about.pop("measured") else None
-            runs, history = (pd.read_parquet(folder / f"{name}.parquet") for name in ("runs", "history"))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ResultsError(f"'{folder}' holds no finished study ({error}); run the study into it first") from None
-        if schema != (KIND, SCHEMA_VERSION):
-            raise ResultsError(f"'{folder}' holds no study of schema {SCHEMA_VERSION}; run the study again")
-        check_columns(folder, {"runs": runs, "history": history}, {"runs": RUNS, "history": RUN_HISTORY})
-        return cls(runs, history, methods, served, decision, affinity, plan, about)
+            decision, plan = Decision.from_json(facts.pop("decision")), facts.pop("plan")
+            affinity = Affinity.load(Path(folder) / "affinity.json") if facts.pop("measured") else None
+            return cls(tables["runs"], tables["history"], methods, served, decision, affinity, plan, facts)
 
-
-def is_study(folder: str | Path) -> bool:
-    """Whether a folder holds such a study, of whatever schema, rather than a demo or a part of a study."""
-    return kind_of(folder) == KIND
+        return FORMAT.load(folder, made)
 
 
 def scores_of(

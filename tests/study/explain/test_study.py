@@ -12,7 +12,7 @@ from counterpoint.study.explain.findings import findings
 from counterpoint.study.explain.recording import curvature_steps
 from counterpoint.study.explain.results import ExplainResults
 from counterpoint.study.explain.study import ExplainStudy
-from counterpoint.study.results import ResultsError
+from counterpoint.study.results_folder import ResultsError
 from counterpoint.training import Curvature, FitSettings
 
 # Workers import it by name, and "tests" is the name of somebody else's package, too.
@@ -133,7 +133,7 @@ def test_an_interrupted_study_leaves_no_results_of_an_older_one(tmp_path, monkey
     monkeypatch.setattr(study_module, "record", interrupted)
     with pytest.raises(KeyboardInterrupt):
         study.run("", Heard())
-    with pytest.raises(ResultsError, match="holds no finished results"):
+    with pytest.raises(ResultsError, match="holds no finished explanation"):
         ExplainResults.load(tmp_path)
 
 

@@ -13,10 +13,10 @@ from counterpoint.study.execution import Failure, LocalExecutor
 from counterpoint.study.recipes.compare import Trainings
 from counterpoint.study.recipes.data import generate
 from counterpoint.study.recipes.image_source import source_of
+from counterpoint.study.recipes.job import RecipeRecord, _rows
+from counterpoint.study.recipes.methods import RecipeMethod
 from counterpoint.study.recipes.recipe import Changed, load_recipe
 from counterpoint.study.recipes.recipe_study import RecipeStudy
-from counterpoint.study.recipes.trial import TrialRecord, _rows
-from counterpoint.study.recipes.ways import Way
 from counterpoint.study.source import loaded
 
 
@@ -52,7 +52,7 @@ class Pretended:
                      "validation_value": value, "loss": 1.0, "unit": 1.0}
                     for task in job.tasks
                 ]  # fmt: skip
-                outcome = TrialRecord(job.run, rows)
+                outcome = RecipeRecord(job.run, rows)
             on_done(index, outcome)
             outcomes.append(outcome)
         return outcomes
@@ -108,7 +108,7 @@ def test_with_equal_scores_the_plain_sum_is_chosen(recipe, source):
 
 def test_a_training_that_fails_is_a_result(recipe, source, tmp_path, monkeypatch):
     def values(job):
-        return Failure("ArithmeticError: diverged") if job.way.key == "mgda" and job.seed == 1 else 0.5
+        return Failure("ArithmeticError: diverged") if job.method.key == "mgda" and job.seed == 1 else 0.5
 
     monkeypatch.setattr("counterpoint.study.recipes.recipe_study.LocalExecutor", lambda _: Closable(values))
     study = RecipeStudy(recipe, None, tmp_path, tiny=True)
@@ -154,16 +154,16 @@ class Closable(Pretended):
 
 
 def test_a_run_is_known_by_what_its_numbers_depend_on(recipe, source):
-    def run(recipe, source, way="mgda", tasks=("left", "right"), seed=0):
+    def run(recipe, source, method="mgda", tasks=("left", "right"), seed=0):
         made = Trainings(recipe, source, Path(), LocalExecutor(1), Silent())
-        return made._trial(tasks, Way.of(way), seed).run
+        return made._job(tasks, RecipeMethod.of(method), seed).run
 
     base = run(recipe, source)
     assert run(recipe, source) == base
     assert run(recipe, source, seed=1) != base
-    assert run(recipe, source, way="mgda@parameters") != base
-    assert run(recipe, source, way={"weighting": "mgda", "heads": "weighted"}) != base
-    assert run(recipe, source, way={"weighting": "mgda", "normalize": "l2"}) != base
+    assert run(recipe, source, method="mgda@parameters") != base
+    assert run(recipe, source, method={"weighting": "mgda", "heads": "weighted"}) != base
+    assert run(recipe, source, method={"weighting": "mgda", "normalize": "l2"}) != base
     faster = replace(recipe, optimizer=replace(recipe.optimizer, lr=0.5))
     assert run(faster, source_of(faster, None)) != base
     longer = replace(recipe, fit=replace(recipe.fit, epochs=9))
@@ -174,7 +174,7 @@ def test_a_run_is_known_by_what_its_numbers_depend_on(recipe, source):
     alone = run(recipe, source, tasks=("right",))
     assert run(changed, other, tasks=("right",)) == alone, "a network of a task whose loss stays is not trained again"
     assert run(changed, other, tasks=("left",)) != run(recipe, source, tasks=("left",))
-    assert run(recipe, source, way="uniform", tasks=("right",)) == alone, "alone, nothing is balanced"
+    assert run(recipe, source, method="uniform", tasks=("right",)) == alone, "alone, nothing is balanced"
     turned = replace(recipe, tasks=("right", "left"))
     assert run(turned, source_of(turned, None), tasks=("right",)) != alone, "its head begins with other numbers"
 
@@ -191,7 +191,7 @@ def test_images_that_came_later_are_other_data(tmp_path):
         loaded.cache_clear()
         source = source_of(recipe, folder)
         made = Trainings(recipe, source, Path(), LocalExecutor(1), Silent())
-        return made._trial(source.tasks, Way.of("mgda"), 0).run
+        return made._job(source.tasks, RecipeMethod.of("mgda"), 0).run
 
     before = run(root)
     assert run(root) == before

@@ -5,8 +5,8 @@ import json
 import pytest
 import yaml
 
+from counterpoint.study.recipes.methods import RecipeMethod, methods_of
 from counterpoint.study.recipes.recipe import Changed, Recipe, load_recipe, recipe_names, recipe_text
-from counterpoint.study.recipes.ways import Way, ways_of
 
 PLAIN = {
     "title": "Two digits",
@@ -126,7 +126,7 @@ def test_numbers_without_a_dot_are_numbers():
 
 
 def test_heads_are_their_own_where_there_are_no_weights():
-    assert Way.of("graddrop").heads == "own"
+    assert RecipeMethod.of("graddrop").heads == "own"
 
 
 @pytest.mark.parametrize("missing", ["title", "data", "encoder", "head"])
@@ -155,12 +155,12 @@ def test_unknown_recipes_and_broken_files(tmp_path):
 
 
 def test_ways_have_the_papers_names_and_heads():
-    full, upper, tuned, dibs = ways_of(["mgda@parameters", "mgda", "tuned", "dibs"])
+    full, upper, tuned, dibs = methods_of(["mgda@parameters", "mgda", "tuned", "dibs"])
     assert (full.label, full.level, full.heads) == ("MGDA", "parameters", "own")
     assert (upper.label, upper.level, upper.heads) == ("MGDA-UB", "features", "own")
     assert (tuned.label, tuned.weighting, tuned.heads) == ("Tuned loss scales", "uniform", "weighted")
     assert (dibs.label, dibs.heads) == ("DiBS", "weighted"), "without, transformed losses change what heads learn"
-    assert Way.of({"weighting": "mgda", "normalize": "loss+", "key": "b", "label": "B"}).content == {
+    assert RecipeMethod.of({"weighting": "mgda", "normalize": "loss+", "key": "b", "label": "B"}).content == {
         "weighting": "mgda",
         "level": "features",
         "heads": "own",

@@ -5,8 +5,8 @@ import math
 import pandas as pd
 import pytest
 
-from counterpoint.study.recipes.results import HISTORY, PICTURES, SCORES, RecipeResults, is_recipe
-from counterpoint.study.results import ResultsError
+from counterpoint.study.recipes.results import HISTORY, PICTURES, SCORES, RecipeResults
+from counterpoint.study.results_folder import ResultsError, kind_of
 
 ROWS = [  # method, seed, task, metric, direction, main, value
     ("single", 0, "a", "mIoU", "maximize", True, 0.5),
@@ -61,10 +61,10 @@ def test_a_seed_that_lacks_a_task_is_no_result():
 
 
 def test_saved_and_loaded(tmp_path):
-    assert not is_recipe(tmp_path)
+    assert kind_of(tmp_path) is None
     given = results(ROWS)
     given.save(tmp_path)
-    assert is_recipe(tmp_path)
+    assert kind_of(tmp_path) == "recipe"
     loaded = RecipeResults.load(tmp_path)
     assert loaded.about == given.about
     for name in ("scores", "history", "pictures"):

@@ -25,7 +25,7 @@ def test_rehearsals_of_recipes_that_compare(name, tmp_path, capsys):
     results = RecipeResults.load(tmp_path)
     assert results.about["failed"] == []
     assert results.about["tiny"]
-    assert list(results.scores["method"].unique()) == [way.key for way in recipe.methods]
+    assert list(results.scores["method"].unique()) == [method.key for method in recipe.methods]
     tasks = recipe.tasks or tuple(results.scores["task"].unique())
     main_rows = results.scores[results.scores["main"]]
     assert len(main_rows) == len(recipe.methods) * recipe.seeds * len(tasks), "one main metric a method, seed and task"
@@ -60,7 +60,7 @@ def test_again_trains_nothing_and_gives_the_same(tmp_path, capsys, monkeypatch):
     arguments = ("recipe", "digits", "--tiny", "--methods", "single,uniform,tuned", "--out", tmp_path, "--workers", 1)
     assert run(*arguments) == 0
     first = RecipeResults.load(tmp_path)
-    monkeypatch.setattr("counterpoint.study.recipes.trial.fit", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr("counterpoint.study.recipes.job.fit", lambda *_, **__: pytest.fail("trained again"))
     assert run(*arguments) == 0
     again = RecipeResults.load(tmp_path)
     assert again.scores.equals(first.scores)

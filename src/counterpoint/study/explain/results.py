@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from counterpoint.study.results import ResultsError, check_columns, kind_of, save_study
+from counterpoint.study.results_folder import ResultsFormat
 from counterpoint.study.summary import BASELINE
 from counterpoint.trajectory.curve import Trajectory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-KIND, SCHEMA_VERSION = "explain", 1
+    import pandas as pd
+
 POINTS = ("method", "seed", "task", "step", "quantity", "value")
 RUNS = ("method", "seed", "tasks", "steps", "seconds", "probe_seconds", "curvature_seconds", "parameters")
+FORMAT = ResultsFormat("explain", 1, {"points": POINTS, "runs": RUNS}, "explanation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +81,7 @@ class ExplainResults:
         Raises:
             ResultsError: if the folder cannot be written.
         """
-        about = {"kind": KIND, "schema_version": SCHEMA_VERSION, **self.about}
-        save_study(folder, {"points": self.points, "runs": self.runs}, about)
+        FORMAT.save(folder, {"points": self.points, "runs": self.runs}, self.about)
 
     @classmethod
     def load(cls, folder: str | Path) -> ExplainResults:
@@ -92,19 +90,4 @@ class ExplainResults:
         Raises:
             ResultsError: if the folder holds no such results.
         """
-        folder = Path(folder)
-        try:
-            about = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-            points, runs = (pd.read_parquet(folder / f"{name}.parquet") for name in ("points", "runs"))
-        except (OSError, ValueError) as error:  # JSON and Arrow errors are ValueErrors
-            raise ResultsError(f"'{folder}' holds no finished results ({error}); run a study into it first") from None
-        if not isinstance(about, dict) or (about.get("kind"), about.get("schema_version")) != (KIND, SCHEMA_VERSION):
-            raise ResultsError(f"'{folder}' holds no trajectories of schema {SCHEMA_VERSION}; run the study again")
-        check_columns(folder, {"points": points, "runs": runs}, {"points": POINTS, "runs": RUNS})
-        about = {name: value for name, value in about.items() if name not in {"kind", "schema_version"}}
-        return cls(points, runs, about)
-
-
-def is_explanation(folder: str | Path) -> bool:
-    """Whether a folder holds an explain study."""
-    return kind_of(folder) == KIND
+        return FORMAT.load(folder, lambda tables, facts: cls(**tables, about=facts))

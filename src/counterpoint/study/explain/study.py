@@ -18,7 +18,7 @@ from counterpoint.study.explain.findings import UNIFORM
 from counterpoint.study.explain.recording import MINIBATCHES, RecordingJob, record
 from counterpoint.study.explain.results import POINTS, RUNS, ExplainResults
 from counterpoint.study.provenance import provenance
-from counterpoint.study.results import check_writable, start_over
+from counterpoint.study.results_folder import check_writable, start_over
 from counterpoint.study.summary import BASELINE
 from counterpoint.training import Curvature
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from counterpoint.study.recipes.ways import TUNED, UNIFORM
+from counterpoint.study.recipes.methods import TUNED, UNIFORM
 from counterpoint.study.summary import BASELINE
 
 if TYPE_CHECKING:
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from counterpoint.data.images import ImageTarget
     from counterpoint.study.recipes.compare import Trainings
+    from counterpoint.study.recipes.methods import RecipeMethod
     from counterpoint.study.recipes.recipe import Changed, Recipe
-    from counterpoint.study.recipes.ways import Way
     from counterpoint.study.source import Source
 
 
@@ -31,16 +31,16 @@ def facts(trainings: Trainings, targets: Mapping[str, ImageTarget | int]) -> dic
         "training": _training(recipe),
         "methods": [
             {
-                "key": way.key,
-                "label": way.label,
-                "words": _words(way, recipe),
-                "trainings": _count(way.key, recipe, source),
+                "key": method.key,
+                "label": method.label,
+                "words": _words(method, recipe),
+                "trainings": _count(method.key, recipe, source),
             }
-            for way in recipe.methods
+            for method in recipe.methods
         ],
         "changes": "; ".join(f"{task} loss{_change(change)}" for task, change in recipe.losses.items()),
         "differences": recipe.differences,
-        "reference": BASELINE if any(way.key == BASELINE for way in recipe.methods) else recipe.methods[0].key,
+        "reference": BASELINE if any(method.key == BASELINE for method in recipe.methods) else recipe.methods[0].key,
         "seeds": recipe.seeds,
         "scales": trainings.scales,
         "tried": trainings.tried,
@@ -51,23 +51,23 @@ def facts(trainings: Trainings, targets: Mapping[str, ImageTarget | int]) -> dic
 def _failed(trainings: Trainings) -> list[dict[str, Any]]:
     """Trainings without results, those of the search for loss scales too."""
     asked = [
-        (way, trial)
-        for way in trainings.recipe.methods
+        (method, job)
+        for method in trainings.recipe.methods
         for seed in range(trainings.recipe.seeds)
-        for trial in trainings.trials(way, seed)
-        if way.key != TUNED or trainings.scales
+        for job in trainings.jobs(method, seed)
+        if method.key != TUNED or trainings.scales
     ]
-    asked += [(trial.way, trial) for trial in trainings.candidates]
+    asked += [(job.method, job) for job in trainings.candidates]
     return [
         {
-            "method": way.key,
-            "label": way.label,
-            "seed": trial.seed,
-            "training": trial.title,
-            "error": trainings.failed[trial.run].error,
+            "method": method.key,
+            "label": method.label,
+            "seed": job.seed,
+            "training": job.title,
+            "error": trainings.failed[job.run].error,
         }
-        for way, trial in {(way.key, trial.run): (way, trial) for way, trial in asked}.values()
-        if trial.run in trainings.failed
+        for method, job in {(method.key, job.run): (method, job) for method, job in asked}.values()
+        if job.run in trainings.failed
     ]
 
 
@@ -95,17 +95,17 @@ def _training(recipe: Recipe) -> str:
     return f"{words}; {fit.epochs} epoch{'s' if fit.epochs > 1 else ''} of batches of {fit.batch_size}; {tested}"
 
 
-def _words(way: Way, recipe: Recipe) -> str:
-    if way.key == BASELINE:
+def _words(method: RecipeMethod, recipe: Recipe) -> str:
+    if method.key == BASELINE:
         return "a network for each task, each tested at its own best epoch"
-    if way.key == TUNED:
+    if method.key == TUNED:
         tried = f"the best of {recipe.trials + 1} vectors of loss scales, the plain sum among them"
         return f"{tried}, chosen on validation rows with one seed"
-    if way.key == UNIFORM:
+    if method.key == UNIFORM:
         return "the plain sum of losses"
-    options = "" if way.options == "{}" else f", options {way.options}"
-    heads = "heads by their own loss" if way.heads == "own" else "heads weighted like the shared part"
-    return f"balanced at the {way.level}, {heads}{options}"
+    options = "" if method.options == "{}" else f", options {method.options}"
+    heads = "heads by their own loss" if method.heads == "own" else "heads weighted like the shared part"
+    return f"balanced at the {method.level}, {heads}{options}"
 
 
 def _count(key: str, recipe: Recipe, source: Source) -> int:

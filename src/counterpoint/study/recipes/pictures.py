@@ -8,16 +8,16 @@ import numpy as np
 
 from counterpoint.data import pictures
 from counterpoint.study.recipes.compare import SHOWN, Trainings
-from counterpoint.study.recipes.trial import outputs_of
+from counterpoint.study.recipes.job import outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from counterpoint.data.images import ImageTarget
-    from counterpoint.study.recipes.ways import Way
+    from counterpoint.study.recipes.methods import RecipeMethod
 
-# Ways whose predictions are shown, at the most, these before others: a page with more is no comparison any more.
-_MOST_WAYS = 5
+# Methods whose predictions are shown, at the most, these before others: a page with more is no comparison any more.
+_MOST_METHODS = 5
 _FIRST = ("single", "uniform", "tuned", "mgda", "dibs")
 
 
@@ -37,11 +37,11 @@ def pictures_of(trainings: Trainings, targets: Mapping[str, ImageTarget | int]) 
     count = len(inputs)
     outputs: dict[tuple[str, str], np.ndarray] = {}
     labels_of = {}
-    for way in _shown(trainings.recipe.methods):
-        for trial in trainings.trials(way, 0):
-            if trial.run in trainings.records:
-                labels_of[way.key] = way.label
-                outputs |= {(way.key, task): own for task, own in outputs_of(trial).items()}
+    for method in _shown(trainings.recipe.methods):
+        for job in trainings.jobs(method, 0):
+            if job.run in trainings.records:
+                labels_of[method.key] = method.label
+                outputs |= {(method.key, task): own for task, own in outputs_of(job).items()}
     rows: list[dict[str, Any]] = []
     for example in range(count):
         png = pictures.png(pictures.image(inputs[example].numpy()))
@@ -69,10 +69,10 @@ def pictures_of(trainings: Trainings, targets: Mapping[str, ImageTarget | int]) 
     return rows
 
 
-def _shown(ways: Sequence[Way]) -> list[Way]:
-    ranked = sorted(ways, key=lambda way: _FIRST.index(way.key) if way.key in _FIRST else len(_FIRST))
-    chosen = {way.key for way in ranked[:_MOST_WAYS]}
-    return [way for way in ways if way.key in chosen]
+def _shown(methods: Sequence[RecipeMethod]) -> list[RecipeMethod]:
+    ranked = sorted(methods, key=lambda method: _FIRST.index(method.key) if method.key in _FIRST else len(_FIRST))
+    chosen = {method.key for method in ranked[:_MOST_METHODS]}
+    return [method for method in methods if method.key in chosen]
 
 
 def _values(target: Any, output: np.ndarray) -> np.ndarray:

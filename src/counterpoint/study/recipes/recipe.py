@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from counterpoint.study.recipes.ways import Way, ways_of
+from counterpoint.study.recipes.methods import RecipeMethod, methods_of
 from counterpoint.training.optimization import Optimization
 from counterpoint.training.settings import FitSettings
 
@@ -47,7 +47,7 @@ class Recipe:
         title: One line for people.
         question: What it asks, in a sentence or two.
         paper: Where the experiment is from.
-        kind: ``"compare"`` ways to train, or ``"group"`` tasks by affinity.
+        kind: ``"compare"`` methods of training, or ``"group"`` tasks by affinity.
         data: The data ``source`` and its options.
         tasks: Names of the tasks; all of the data's if empty.
         losses: Changed losses by task.
@@ -80,7 +80,7 @@ class Recipe:
     kind: Kind = "compare"
     tasks: tuple[str, ...] = ()
     losses: Mapping[str, Changed] = field(default_factory=dict)
-    methods: tuple[Way, ...] = ()
+    methods: tuple[RecipeMethod, ...] = ()
     networks: int = 3
     method: Literal["first-order", "last-layer", "lookahead", "features"] = "first-order"
     every: int = 10
@@ -125,7 +125,7 @@ class Recipe:
                 raise ValueError(f"recipe {name!r} has losses: {task}: {own!r}, expected factor and power")  # noqa: TRY004
         values = dict(document)
         made: dict[str, Any] = {
-            "methods": lambda given: ways_of(list(given)),
+            "methods": lambda given: methods_of(list(given)),
             "tasks": tuple,
             "losses": lambda given: {task: _made(name, Changed, own) for task, own in given.items()},
             "fit": lambda given: _made(name, FitSettings, given),

@@ -19,15 +19,18 @@ from counterpoint.study.recipes.compare import Trainings
 from counterpoint.study.recipes.data import generate, is_folder
 from counterpoint.study.recipes.facts import facts
 from counterpoint.study.recipes.image_source import source_of, targets_of
+from counterpoint.study.recipes.methods import TUNED
 from counterpoint.study.recipes.pictures import pictures_of
 from counterpoint.study.recipes.results import HISTORY, PICTURES, SCORES, RecipeResults
-from counterpoint.study.recipes.ways import TUNED
-from counterpoint.study.results import check_writable, start_over
+from counterpoint.study.results_folder import check_writable, start_over
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from counterpoint.study.group import Watcher as GroupWatcher
     from counterpoint.study.group_results import GroupResults
     from counterpoint.study.recipes.compare import Watcher
+    from counterpoint.study.recipes.job import RecipeRecord
     from counterpoint.study.recipes.recipe import Recipe
     from counterpoint.study.source import Source
 
@@ -92,7 +95,7 @@ class RecipeStudy:
         return self.grouping(source).run(command, watcher)
 
     def compare(self, command: str, watcher: Watcher, source: Source) -> RecipeResults:
-        """Trains every way and saves what came out; trainings that an earlier call finished are not done again."""
+        """Trains every method and saves what came out; trainings that an earlier call finished are not done again."""
         started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
         start_over(self.out, [])
         targets = targets_of(source.data)
@@ -117,32 +120,22 @@ class RecipeStudy:
         return results
 
 
-def _scores(trainings: Trainings) -> list[dict[str, Any]]:
-    rows = []
-    for way in trainings.recipe.methods:
+def _finished(trainings: Trainings) -> Iterator[tuple[dict[str, Any], RecipeRecord]]:
+    """What every finished training left, and of which method, seed and run it is."""
+    for method in trainings.recipe.methods:
+        if method.key == TUNED and not trainings.scales:
+            continue
         for seed in range(trainings.recipe.seeds):
-            for trial in trainings.trials(way, seed):
-                record = trainings.records.get(trial.run)
-                if record is None or (way.key == TUNED and not trainings.scales):
-                    continue
-                facts = {
-                    "method": way.key,
-                    "label": way.label,
-                    "seed": seed,
-                    "run": trial.run,
-                    "seconds": record.seconds,
-                }
-                rows += [{**row, **facts} for row in record.rows]
-    return rows
+            for job in trainings.jobs(method, seed):
+                if (record := trainings.records.get(job.run)) is not None:
+                    yield {"method": method.key, "label": method.label, "seed": seed, "run": job.run}, record
+
+
+def _scores(trainings: Trainings) -> list[dict[str, Any]]:
+    return [
+        {**row, **whose, "seconds": record.seconds} for whose, record in _finished(trainings) for row in record.rows
+    ]
 
 
 def _history(trainings: Trainings) -> list[dict[str, Any]]:
-    rows = []
-    for way in trainings.recipe.methods:
-        for seed in range(trainings.recipe.seeds):
-            for trial in trainings.trials(way, seed):
-                record = trainings.records.get(trial.run)
-                if record is not None and not (way.key == TUNED and not trainings.scales):
-                    facts = {"method": way.key, "label": way.label, "seed": seed, "run": trial.run}
-                    rows += [{**row, **facts} for row in record.history]
-    return rows
+    return [{**row, **whose} for whose, record in _finished(trainings) for row in record.history]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from counterpoint.study.results import ResultsError, check_columns, kind_of, save_study
+from counterpoint.study.results_folder import ResultsFormat
 from counterpoint.study.summary import BASELINE
 
-KIND, SCHEMA_VERSION = "recipe", 1
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
 
 SCORES = [
     "method",
@@ -31,7 +31,9 @@ SCORES = [
 ]
 HISTORY = ["run", "method", "label", "seed", "epoch", "task", "validation_loss", "validation_value"]
 PICTURES = ["example", "kind", "task", "method", "label", "png"]
-_COLUMNS = {"scores": SCORES, "history": HISTORY, "pictures": PICTURES}
+FORMAT = ResultsFormat(
+    "recipe", 1, {"scores": SCORES, "history": HISTORY, "pictures": PICTURES}, "recipe", again="recipe"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,7 @@ class RecipeResults:
             paper, command, versions, machine, start, seconds.
 
     Example:
+        >>> import pandas as pd
         >>> facts = {"seed": 0, "task": "a", "metric": "accuracy", "direction": "maximize", "main": True}
         >>> scores = pd.DataFrame([{"method": method, "label": method, "value": value, **facts}
         ...                        for method, value in [("single", 0.5), ("mgda", 0.6)]])
@@ -97,7 +100,7 @@ class RecipeResults:
             ResultsError: if the folder cannot be written.
         """
         tables = {"scores": self.scores, "history": self.history, "pictures": self.pictures}
-        save_study(folder, tables, {"kind": KIND, "schema_version": SCHEMA_VERSION, **self.about})
+        FORMAT.save(folder, tables, self.about)
 
     @classmethod
     def load(cls, folder: str | Path) -> RecipeResults:
@@ -106,19 +109,4 @@ class RecipeResults:
         Raises:
             ResultsError: if the folder holds no results, or results of another schema.
         """
-        folder = Path(folder)
-        try:
-            about = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-            schema = about.pop("kind", None), about.pop("schema_version", None)
-            tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in _COLUMNS}
-        except (OSError, ValueError, AttributeError) as error:
-            raise ResultsError(f"'{folder}' holds no finished recipe ({error}); run the recipe into it first") from None
-        if schema != (KIND, SCHEMA_VERSION):
-            raise ResultsError(f"'{folder}' holds no recipe of schema {SCHEMA_VERSION}; run the recipe again")
-        check_columns(folder, tables, _COLUMNS, "recipe")
-        return cls(**tables, about=about)
-
-
-def is_recipe(folder: str | Path) -> bool:
-    """Whether a folder holds a recipe's results, of whatever schema, rather than another study's."""
-    return kind_of(folder) == KIND
+        return FORMAT.load(folder, lambda tables, facts: cls(**tables, about=facts))

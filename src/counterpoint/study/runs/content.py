@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from counterpoint import __version__
+
+if TYPE_CHECKING:
+    from counterpoint.training import FitSettings
+
+# The seed is the run's own. The rest changes no number but for rounding: processes that train together share a batch,
+# so a study that was begun on one device goes on with several (but BatchNorm sees the share of its process alone).
+_NO_CONTENT = {"seed", "progress_bar", "logs", "devices", "nodes", "checkpoint_seconds"}
 
 
 def digest(content: Any) -> str:
@@ -19,3 +30,13 @@ def digest(content: Any) -> str:
     """
     text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def versions() -> list[str]:
+    """Runs of one version are compared: a mended method beside another one's old numbers would compare versions."""
+    return [__version__, version("torch").partition("+")[0]]
+
+
+def content_of(fit: FitSettings) -> dict[str, Any]:
+    """What a run depends on of how it is trained."""
+    return {name: value for name, value in asdict(fit).items() if name not in _NO_CONTENT}

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from counterpoint import __version__
-from counterpoint.study.runs.content import digest
+from counterpoint.study.runs.content import content_of, digest, versions
 
 if TYPE_CHECKING:
     from counterpoint.study.comparison import MeterSettings
@@ -47,18 +45,16 @@ class RunJob:
     @cached_property
     def content(self) -> dict[str, Any]:
         """What identifies the run."""
-        ignored = {"seed", "progress_bar", "logs", "devices", "nodes", "checkpoint_seconds"}
         return {
             "format": _FORMAT,
-            # Compared are runs of one version: a mended method beside another one's old numbers compares versions.
-            "versions": [__version__, version("torch").partition("+")[0]],
+            "versions": versions(),
             "source": self.source.content,
             "tasks": list(self.tasks),
             "seed": self.seed,
             # A task alone is trained the same, whatever it would be balanced by.
             "weighting": self.weighting if len(self.tasks) > 1 else "uniform",
             "scales": dict(self.scales) if len(self.tasks) > 1 else {},
-            "fit": {name: value for name, value in asdict(self.fit).items() if name not in ignored},
+            "fit": content_of(self.fit),
             "meter": asdict(self.meter) if self.meter is not None else None,
         }
 

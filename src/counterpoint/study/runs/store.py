@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from counterpoint.affinity.affinity import Affinity
-from counterpoint.atomic import write_atomically
+from counterpoint.atomic import write_atomically, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -102,23 +102,18 @@ class RunStore:
         write_atomically(place / "weights.safetensors", write_weights)
         if record.affinity is not None:
             write_atomically(place / "affinity.json", record.affinity.save)
-        _write_json(place / "run.json", dict(content))
+        write_json(place / "run.json", dict(content))
         result = {
             "run": record.run,
             "rows": record.rows,
             "seconds": record.seconds,
             "measured": record.affinity is not None,
         }
-        _write_json(place / "result.json", result)
+        write_json(place / "result.json", result)
         (place / "error.json").unlink(missing_ok=True)
         shutil.rmtree(place / "training", ignore_errors=True)
 
     def crashed(self, run: str, title: str, error: str, trace: str) -> None:
         """Records why a run is not finished."""
         self.place(run).mkdir(parents=True, exist_ok=True)
-        _write_json(self.place(run) / "error.json", {"run": run, "title": title, "error": error, "trace": trace})
-
-
-def _write_json(path: Path, values: Any) -> None:
-    text = json.dumps(values, indent=1, ensure_ascii=False)
-    write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
+        write_json(self.place(run) / "error.json", {"run": run, "title": title, "error": error, "trace": trace})

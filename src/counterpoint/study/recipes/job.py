@@ -6,26 +6,24 @@ import json
 import math
 import shutil
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from counterpoint import __version__
-from counterpoint.atomic import write_atomically
+from counterpoint.atomic import write_atomically, write_json
 from counterpoint.data import Split
 from counterpoint.study.network_job import one_thread
-from counterpoint.study.runs.content import digest
+from counterpoint.study.runs.content import content_of, digest, versions
 from counterpoint.training import fit
 from counterpoint.training.predictions import predict_split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from counterpoint.study.recipes.ways import Way
+    from counterpoint.study.recipes.methods import RecipeMethod
     from counterpoint.study.runs.store import RunStore
     from counterpoint.study.source import Source
     from counterpoint.training import FitResult, FitSettings, MultiTaskModule
@@ -36,15 +34,15 @@ _SHOWN = "outputs.npz"
 
 
 @dataclass(frozen=True)
-class Trial:
+class RecipeJob:
     """A training with everything a process needs to do it.
 
     Attributes:
         source: Data and parts of a network.
         tasks: The tasks that share the network.
-        way: How they are trained.
+        method: How they are trained.
         seed: Seed of initialization and order of rows.
-        fit: How to train; the seed is the trial's.
+        fit: How to train; the seed is the job's.
         store: Where it goes.
         scales: What each loss is multiplied by, for loss scales.
         shown: Test rows whose outputs are kept, for pictures.
@@ -52,7 +50,7 @@ class Trial:
 
     source: Source
     tasks: tuple[str, ...]
-    way: Way
+    method: RecipeMethod
     seed: int
     fit: FitSettings
     store: RunStore
@@ -62,20 +60,19 @@ class Trial:
     @cached_property
     def content(self) -> dict[str, Any]:
         """What identifies the training."""
-        ignored = {"seed", "progress_bar", "logs", "devices", "nodes", "checkpoint_seconds"}
         alone = len(self.tasks) == 1
         return {
             "format": _FORMAT,
-            "versions": [__version__, version("torch").partition("+")[0]],
+            "versions": versions(),
             "source": self.source.content,
             # Where a task stands decides with which numbers its head begins.
             "tasks": {
                 task: [self.source.tasks.index(task), self.source.task_identity.get(task)] for task in self.tasks
             },
             "seed": self.seed,
-            "way": "alone" if alone else self.way.content,
+            "way": "alone" if alone else self.method.content,
             "scales": {} if alone else dict(self.scales),
-            "fit": {name: value for name, value in asdict(self.fit).items() if name not in ignored},
+            "fit": content_of(self.fit),
             "shown": self.shown,
         }
 
@@ -87,7 +84,7 @@ class Trial:
     @property
     def title(self) -> str:
         """Its name for people."""
-        how = self.tasks[0] if len(self.tasks) == 1 else self.way.label
+        how = self.tasks[0] if len(self.tasks) == 1 else self.method.label
         if self.scales:
             some = ", ".join(f"{scale:g}" for _, scale in self.scales[:4])
             how = f"loss scales {some}{', ...' if len(self.scales) > 4 else ''}"
@@ -95,7 +92,7 @@ class Trial:
 
 
 @dataclass(frozen=True, eq=False)
-class TrialRecord:
+class RecipeRecord:
     """What a training left.
 
     Attributes:
@@ -112,61 +109,61 @@ class TrialRecord:
     seconds: float = 0.0
 
 
-def run_trial(trial: Trial, on_epoch: Callable[[float], None]) -> TrialRecord:
+def train_recipe_job(job: RecipeJob, on_epoch: Callable[[float], None]) -> RecipeRecord:
     """Trains and tests a network and stores what came out, unless that is done already.
 
     Args:
-        trial: What to do.
+        job: What to do.
         on_epoch: Called with the share that is done.
 
     Raises:
         ArithmeticError: if a result is not a number: the training diverged.
     """
-    with trial.store.lock(trial.run):
-        return finished(trial) or _train(trial, on_epoch)
+    with job.store.lock(job.run):
+        return finished(job) or _train(job, on_epoch)
 
 
-def finished(trial: Trial) -> TrialRecord | None:
+def finished(job: RecipeJob) -> RecipeRecord | None:
     """What a finished training left, ``None`` if it is to be done."""
-    place = trial.store.place(trial.run)
+    place = job.store.place(job.run)
     try:
         values = json.loads((place / "result.json").read_text(encoding="utf-8"))
-        if values["run"] != trial.run or (trial.shown and not (place / _SHOWN).is_file()):
+        if values["run"] != job.run or (job.shown and not (place / _SHOWN).is_file()):
             return None
-        return TrialRecord(trial.run, list(values["rows"]), list(values["history"]), float(values["seconds"]))
+        return RecipeRecord(job.run, list(values["rows"]), list(values["history"]), float(values["seconds"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def outputs_of(trial: Trial) -> dict[str, np.ndarray]:
+def outputs_of(job: RecipeJob) -> dict[str, np.ndarray]:
     """What the trained network says of the first test rows, by task."""
-    with np.load(trial.store.place(trial.run) / _SHOWN) as arrays:
-        return {name: arrays[f"task_{index}"] for index, name in enumerate(trial.tasks)}
+    with np.load(job.store.place(job.run) / _SHOWN) as arrays:
+        return {name: arrays[f"task_{index}"] for index, name in enumerate(job.tasks)}
 
 
-def _train(trial: Trial, on_epoch: Callable[[float], None]) -> TrialRecord:
-    place = trial.store.place(trial.run)
-    settings = replace(trial.fit, seed=trial.seed, progress_bar=False, logs=False)
+def _train(job: RecipeJob, on_epoch: Callable[[float], None]) -> RecipeRecord:
+    place = job.store.place(job.run)
+    settings = replace(job.fit, seed=job.seed, progress_bar=False, logs=False)
     # One thread, as beside other trainings: sums are rounded the same wherever the training runs.
     with one_thread() if not torch.cuda.is_available() else nullcontext():
-        way = trial.way
-        module = trial.source.build(
-            trial.tasks,
-            way.weighting,
-            trial.seed,
-            dict(trial.scales),
-            options=json.loads(way.options),
-            heads=way.heads,
-            level=way.level,
+        method = job.method
+        module = job.source.build(
+            job.tasks,
+            method.weighting,
+            job.seed,
+            dict(job.scales),
+            options=json.loads(method.options),
+            heads=method.heads,
+            level=method.level,
         )
-        splits = trial.source.splits(trial.tasks)
+        splits = job.source.splits(job.tasks)
         result = fit(module, splits, settings, place / "training", on_epoch, resume=True)
-        if trial.shown:
-            rows = splits["test"].rows(slice(0, trial.shown))[0]
-            _keep(_outputs(module, rows), trial, place)
-    record = TrialRecord(trial.run, _rows(module, result), _history(result), result.seconds)
-    _write(place / "run.json", {**trial.content, "title": trial.title})
-    _write(
+        if job.shown:
+            rows = splits["test"].rows(slice(0, job.shown))[0]
+            _keep(_outputs(module, rows), job, place)
+    record = RecipeRecord(job.run, _rows(module, result), _history(result), result.seconds)
+    write_json(place / "run.json", {**job.content, "title": job.title})
+    write_json(
         place / "result.json",
         {"run": record.run, "rows": record.rows, "history": record.history, "seconds": record.seconds},
     )
@@ -178,10 +175,8 @@ def _outputs(module: MultiTaskModule, inputs: torch.Tensor) -> dict[str, np.ndar
     return {task: own.numpy() for task, own in predict_split(module, Split(inputs, {}), batch_size=8).items()}
 
 
-def _keep(outputs: dict[str, np.ndarray], trial: Trial, place: Any) -> None:
-    arrays: dict[str, Any] = {
-        f"task_{index}": outputs[name].astype(np.float32) for index, name in enumerate(trial.tasks)
-    }
+def _keep(outputs: dict[str, np.ndarray], job: RecipeJob, place: Any) -> None:
+    arrays: dict[str, Any] = {f"task_{index}": outputs[name].astype(np.float32) for index, name in enumerate(job.tasks)}
 
     def save(path: Any) -> None:
         with path.open("wb") as file:  # given a name, numpy adds an ending to it
@@ -239,8 +234,3 @@ def _history(result: FitResult) -> list[dict[str, Any]]:
         if row["quantity"] in {"loss", "metric"}:
             kept["validation_loss" if row["quantity"] == "loss" else "validation_value"] = float(row["value"])
     return list(by_epoch.values())
-
-
-def _write(path: Any, values: Any) -> None:
-    text = json.dumps(values, indent=1, ensure_ascii=False)
-    write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))

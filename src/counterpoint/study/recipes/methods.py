@@ -1,4 +1,4 @@
-"""The ways to train that a recipe compares. Imports no torch."""
+"""What a recipe compares: a network for each task, sums of losses, weightings. Imports no torch."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _NAMES_AT_PARAMETERS = {"mgda": "MGDA", "dibs": "DiBS-MTL"}
 
 
 @dataclass(frozen=True)
-class Way:
+class RecipeMethod:
     """One way to train all tasks of a recipe.
 
     Attributes:
-        key: Tells ways apart: ``"single"`` (a network for each task), ``"uniform"``, ``"tuned"`` (the best of some
+        key: Tells methods apart: ``"single"`` (a network for each task), ``"uniform"``, ``"tuned"`` (the best of some
             loss scales), or a weighting, with ``"@parameters"`` where gradients are compared there.
         label: The name for people.
         weighting: Name of the weighting.
@@ -34,7 +34,7 @@ class Way:
         options: The weighting's options, as JSON.
 
     Example:
-        >>> Way.of("mgda").label, Way.of("mgda@parameters").label, Way.of("mgda").heads
+        >>> RecipeMethod.of("mgda").label, RecipeMethod.of("mgda@parameters").label, RecipeMethod.of("mgda").heads
         ('MGDA-UB', 'MGDA', 'own')
     """
 
@@ -46,7 +46,7 @@ class Way:
     options: str = "{}"
 
     @classmethod
-    def of(cls, given: str | dict[str, Any]) -> Way:
+    def of(cls, given: str | dict[str, Any]) -> RecipeMethod:
         """From a key, or from a mapping with a ``weighting`` and what else is to be said of it.
 
         By default heads are weighted as the sum of weighted losses has it, except for MGDA, whose Algorithm 2 (Sener &
@@ -90,23 +90,23 @@ class Way:
         return {"weighting": self.weighting, "level": self.level, "heads": self.heads, "options": self.options}
 
 
-def ways_of(given: list[Any]) -> tuple[Way, ...]:
-    """Several ways, each once.
+def methods_of(given: list[Any]) -> tuple[RecipeMethod, ...]:
+    """Several methods, each once.
 
     Raises:
         ValueError: for none, one given twice, or an unknown one.
 
     Example:
-        >>> [way.label for way in ways_of(["single", "uniform", {"weighting": "mgda", "normalize": "loss+"}])]
+        >>> [method.label for method in methods_of(["single", "uniform", {"weighting": "mgda", "normalize": "loss+"}])]
         ['Single-task', 'Uniform', 'MGDA-UB']
     """
-    ways = tuple(Way.of(each) for each in given)
-    if not ways:
+    methods = tuple(RecipeMethod.of(each) for each in given)
+    if not methods:
         raise ValueError("methods is empty, expected names such as single, uniform, mgda")
-    keys = [way.key for way in ways]
+    keys = [method.key for method in methods]
     if twice := [key for key in keys if keys.count(key) > 1]:
         raise ValueError(f"method {twice[0]!r} is given twice, expected each once; give one of them another key")
-    return ways
+    return methods
 
 
 def _without_weights(name: str, options: dict[str, Any]) -> bool:
