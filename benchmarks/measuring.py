@@ -141,15 +141,16 @@ def record(
             "targets": list(targets),
         }
     )
-    wrong = problems(document)
-    if wrong:
-        raise ValueError(f"{path} is not written: {wrong[0]}" + (f", and {len(wrong) - 1} more" if wrong[1:] else ""))
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
         json.dump(document, file, indent=2, allow_nan=False)
         file.write("\n")
     part = Path(file.name)
     part.chmod(0o644)  # NamedTemporaryFile is private to its owner
+    wrong = problems(document)
+    if wrong:
+        kept = part.replace(path.with_suffix(".rejected"))  # hours of measuring are not lost
+        raise ValueError(f"{path} is not written: {wrong[0]} ({len(wrong)} in all); what was measured is in {kept}")
     part.replace(path)
     print(f"wrote {path}")
 

@@ -47,9 +47,10 @@ def _fields(document: dict[str, Any]) -> Iterator[str]:
     unknown = sorted(set(document) - {*FIELDS, "derived"})
     if unknown:
         yield f"unknown fields: {', '.join(unknown)}"
-    for field in ("benchmark", "seeds"):
-        if not (isinstance(document[field], str) and document[field].strip()):
-            yield f"{field}: expected text, found {document[field]!r}"
+    if not (isinstance(document["benchmark"], str) and document["benchmark"]):
+        yield f"benchmark: expected a name, found {document['benchmark']!r}"
+    if not (isinstance(document["seeds"], str) and document["seeds"].strip()):
+        yield "seeds: it does not say which; set settings['seeds'] to their number, or give record(seeds=...) the words"
     if not isinstance(document["settings"], dict):
         yield "settings: expected an object"
     results = document["results"]

@@ -72,8 +72,7 @@ def tables(paths: Sequence[Path]) -> Iterator[str]:
     for saved in found:
         settings, decision = saved["settings"], saved["settings"]["decision"]
         labels = {result["key"]: result["method"] for result in saved["results"]}
-        # The difference that the verdict speaks of comes first.
-        judged = next(contrast for contrast in decision["contrasts"] if contrast["against"] == "single")
+        judged = judged_contrast(saved)
         sides = [side(estimate) for estimate in judged["tasks"].values()]
         cells = [
             _name(settings),
@@ -96,6 +95,11 @@ def tables(paths: Sequence[Path]) -> Iterator[str]:
             name = f"{result['method']}, chosen" if result["chosen"] else result["method"]
             size = f"{len(result['networks'])}, {result['cost']['parameters']:,.0f}"
             yield f"| {name} | {size} | {result['seeds']} | {' | '.join(cells)} | {seconds:.0f} |"
+
+
+def judged_contrast(saved: dict[str, Any]) -> dict[str, Any]:
+    """Sharing against each task alone, as the verdict speaks of it: that difference comes first."""
+    return next(contrast for contrast in saved["settings"]["decision"]["contrasts"] if contrast["against"] == "single")
 
 
 def _name(settings: dict[str, Any]) -> str:
