@@ -136,7 +136,7 @@ figure, (left, right) = plt.subplots(
 )
 looks = (("alone", alone, "#0072B2", "o"), ("shared", together, "#D55E00", "s"))
 for name, paths, colour, marker in looks:
-    for number, path in enumerate(paths[task]):
+    for path in paths[task]:
         left.plot(path.steps, path.values, color=colour, alpha=0.35, linewidth=1)
         right.plot(
             path.losses, path.values, marker, color=colour, alpha=0.35, markersize=3

@@ -1,7 +1,7 @@
 """A picture of a real report: the verdict and the section that shows the decision, as chromium draws them.
 
-    counterpoint study diamonds.csv --targets price,cut,clarity --networks 2 --minutes 5
-    python docs/figures/report_picture.py runs/study/report.html --out docs/pictures/report-study.png
+counterpoint study diamonds.csv --targets price,cut,clarity --networks 2 --minutes 5
+python docs/figures/report_picture.py runs/study/report.html --out docs/pictures/report-study.png
 """
 
 from __future__ import annotations
