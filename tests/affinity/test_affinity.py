@@ -112,14 +112,14 @@ def test_rank_correlation_is_over_common_off_diagonal_entries():
     ("arguments", "message"),
     [
         (([[1.0, 2.0]], ["a"]), r"affinity values have shape \[1, 2\], expected \[1, 1\]"),
-        ((np.zeros((0, 0)), []), "tasks is empty, expected at least one name"),
+        ((np.zeros((0, 0)), []), "tasks is empty, expected at least one task name"),
         (([["x"]], ["a"]), r"affinity values are no matrix of numbers \(could not convert string to float: 'x'\)"),
         (([[1.0]], ["a"], 3, None, [[-1]]), "counts hold something else than numbers of steps"),
         (([[1.0]], ["a"], 3, None, [[np.nan]]), "counts hold something else than numbers of steps"),
         (([[np.inf]], ["a"]), "hold infinity"),
         (([[np.nan]], ["a"], 3, None, [[2]]), "hold NaN where something was measured"),
         ((np.eye(2), ["a", "a"]), "task 'a' is given 2 times"),
-        ((np.eye(2), "ab"), "tasks='ab', expected a sequence"),
+        ((np.eye(2), "ab"), "tasks='ab' is one string, expected a sequence"),
         ((np.eye(2), ["a", 1]), "tasks holds 1, expected names"),
     ],
 )
@@ -135,7 +135,7 @@ def test_names_and_phases_that_are_not_there():
     for wrong in ("a", "ab", ("a", "b", "a")):
         with pytest.raises(TypeError, match="expected two tasks: affinity"):
             affinity[wrong]
-    with pytest.raises(TypeError, match="tasks='ab', expected a sequence"):
+    with pytest.raises(TypeError, match="tasks='ab' is one string, expected a sequence"):
         affinity.select("ab")
     with pytest.raises(ValueError, match="no phase 'start'"):
         affinity.phase("start")
@@ -178,7 +178,7 @@ def good():
         (good() | {"values": 3}, "holds no affinities"),
         (good() | {"steps": "many"}, "steps is 'many'"),
         (good() | {"steps": -1}, "steps is -1"),
-        (good() | {"tasks": "ab"}, "tasks='ab', expected a sequence"),
+        (good() | {"tasks": "ab"}, "tasks='ab' is one string, expected a sequence"),
         (good() | {"phases": [1]}, "holds no affinities"),
         (json.dumps(good()).replace("4.0", "NaN"), "hold NaN"),
         (json.dumps(good()).replace("4.0", "Infinity"), "hold infinity"),

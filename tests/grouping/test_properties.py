@@ -151,5 +151,5 @@ def test_what_a_grouping_says():
     assert str(grouping).splitlines() == ["2 networks, mean score 1 (optimal)", "  1: a, b", "  2: c"]
     assert grouping.objective == grouping.score - 0.25 * len(grouping.networks)
     assert set(grouping.to_json()) >= {"networks", "score", "bound", "gap", "status", "seconds", "cost", "objective"}
-    with pytest.raises(KeyError, match="not served"):
+    with pytest.raises(ValueError, match="not served, expected one of"):
         grouping.of("d")

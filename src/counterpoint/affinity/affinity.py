@@ -9,6 +9,7 @@ import numpy as np
 
 from counterpoint.affinity.heat_map import heat_map
 from counterpoint.affinity.storage import from_document, read_document, to_document, write_document
+from counterpoint.names import checked_names, known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -63,7 +64,7 @@ class Affinity:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        tasks = _names(self.tasks)
+        tasks = checked_names(self.tasks)
         values = _square(self.values, tasks, "values")
         if np.isinf(values).any():
             raise ValueError(
@@ -105,9 +106,7 @@ class Affinity:
         return float(self.values[i, j])
 
     def _position(self, name: str) -> int:
-        if name not in self.tasks:
-            raise ValueError(f"unknown task {name!r}, expected names among {list(self.tasks)}")
-        return self.tasks.index(name)
+        return self.tasks.index(known(name, self.tasks))
 
     def __repr__(self) -> str:
         method = f", method={self.method!r}" if self.method else ""
@@ -133,7 +132,7 @@ class Affinity:
             ValueError: for an unknown task, one given twice, or none.
             TypeError: if the tasks are not names.
         """
-        tasks = _names(tasks)
+        tasks = checked_names(tasks)
         at = [self._position(name) for name in tasks]
         pick = np.ix_(at, at)
         phases = {name: phase.select(tasks) for name, phase in self.phases.items()}
@@ -260,20 +259,6 @@ def _aligned(affinity: Affinity, like: Affinity) -> Affinity:
             f"affinities are of tasks {sorted(like.tasks)} and {sorted(affinity.tasks)}, expected the same"
         )
     return affinity if affinity.tasks == like.tasks else affinity.select(like.tasks)
-
-
-def _names(tasks: object) -> tuple[str, ...]:
-    if isinstance(tasks, str) or not hasattr(tasks, "__iter__"):
-        raise TypeError(f"tasks={tasks!r}, expected a sequence of names")
-    names = tuple(tasks)
-    if not names:
-        raise ValueError("tasks is empty, expected at least one name")
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"tasks holds {name!r}, expected names (str)")
-        if names.count(name) > 1:
-            raise ValueError(f"task {name!r} is given {names.count(name)} times, expected each name once")
-    return names
 
 
 def _square(matrix: ArrayLike, tasks: tuple[str, ...], what: str) -> Matrix:

@@ -15,9 +15,9 @@ from counterpoint.affinity.measurement import features, first_order, joined, loo
 from counterpoint.affinity.options import Baseline, Method, Options, check_call, checked_values
 from counterpoint.affinity.sketch import CountSketch
 from counterpoint.affinity.statistics import PhasedMoments
-from counterpoint.balancing.layout import checked_names
 from counterpoint.balancing.losses import checked_losses
 from counterpoint.balancing.ranks import Group, Ranks
+from counterpoint.names import checked_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -10,7 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from counterpoint.affinity.displacement import Rule
-from counterpoint.balancing.layout import known
+from counterpoint.names import known, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +35,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, kind in (("method", Method), ("rule", Rule), ("baseline", Baseline)):
-            _one_of(name, getattr(self, name), get_args(kind))
+            one_of(name, getattr(self, name), get_args(kind))
         if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
             raise ValueError(f"every={self.every!r}, expected a positive integer: measures every n-th step")
         for name in ("max_bytes", "seed"):
@@ -108,10 +107,3 @@ def checked_values(losses: Mapping[str, Tensor], tasks: Sequence[str], record: S
             raise ValueError(f"loss of task {name!r} has shape {list(loss.shape)}, expected a scalar")
     absent = {*record.absent} | ({*tasks} - {*record.tasks})
     return {task: losses[task] for task in tasks if task in losses and task not in absent}
-
-
-def _one_of(name: str, option: object, options: Sequence[str]) -> None:
-    if option not in options:
-        near = difflib.get_close_matches(str(option), options, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{name}={option!r} is unknown, expected one of {', '.join(options)}{hint}")

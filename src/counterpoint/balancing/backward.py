@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 from weakref import WeakKeyDictionary
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from counterpoint.balancing.blockwise import Memory, Plan
 from counterpoint.balancing.combine import Balance, OnNonfinite, Told, record
 from counterpoint.balancing.feature_level import at_features
-from counterpoint.balancing.layout import HeadGradients, checked_names, checked_scaler, checked_tensors, one_of, policy
+from counterpoint.balancing.layout import HeadGradients, checked_scaler, checked_tensors, policy
 from counterpoint.balancing.losses import checked_losses
 from counterpoint.balancing.parameter_level import at_parameters
 from counterpoint.balancing.ranks import Group, Ranks
@@ -20,6 +20,7 @@ from counterpoint.balancing.reuse import Reuse
 from counterpoint.balancing.task_gradients import FeatureGradients, ParameterGradients
 from counterpoint.balancing.weigh import Level, accept
 from counterpoint.balancing.weightings.weighting import Weighting
+from counterpoint.names import checked_names, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -101,9 +102,9 @@ def backward(
         >>> round(float(record.weights.sum()), 6)
         1.0
     """
-    one_of("on_nonfinite", on_nonfinite, OnNonfinite)
-    one_of("memory", memory, Memory)
-    one_of("heads", heads, HeadGradients)
+    one_of("on_nonfinite", on_nonfinite, get_args(OnNonfinite))
+    one_of("memory", memory, get_args(Memory))
+    one_of("heads", heads, get_args(HeadGradients))
     checked_scaler(grad_scaler)
     if not isinstance(scale, (int, float)) or not 0 < scale < math.inf:
         raise ValueError(f"scale={scale!r}, expected a positive number such as 1/n under gradient accumulation")

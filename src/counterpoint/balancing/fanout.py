@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,8 @@ from counterpoint.balancing.layout import (
     HeadGradients,
     Shapes,
     checked_layout,
-    checked_names,
     checked_scaler,
     checked_tensors,
-    known,
-    one_of,
     policy,
 )
 from counterpoint.balancing.losses import checked_losses
@@ -30,6 +27,7 @@ from counterpoint.balancing.reuse import Reuse
 from counterpoint.balancing.weigh import accept
 from counterpoint.balancing.weighted_heads import Loan, WeightedHeads
 from counterpoint.balancing.weightings.weighting import Weighting
+from counterpoint.names import checked_names, known, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -116,8 +114,8 @@ class FanOut(nn.Module):
         reduce: Reduce | None = None,
     ) -> None:
         super().__init__()
-        one_of("on_nonfinite", on_nonfinite, OnNonfinite)
-        one_of("heads", heads, HeadGradients)
+        one_of("on_nonfinite", on_nonfinite, get_args(OnNonfinite))
+        one_of("heads", heads, get_args(HeadGradients))
         checked_scaler(grad_scaler)
         self.tasks = checked_names(tasks)
         self.ranks = Ranks(process_group)

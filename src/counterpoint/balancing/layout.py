@@ -1,9 +1,8 @@
-"""What FanOut and backward accept: names, features, options."""
+"""What FanOut and backward accept: features and options."""
 
 from __future__ import annotations
 
-import difflib
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal, cast
 
 from torch import Tensor
 
@@ -18,12 +17,6 @@ HeadGradients = Literal["own", "weighted"]
 Shapes = tuple[tuple[int, ...], ...]
 
 
-def one_of(name: str, option: object, kind: Any) -> None:
-    """Raises ValueError unless the option is among those of a ``Literal``."""
-    if option not in get_args(kind):
-        raise ValueError(f"{name}={option!r} is unknown, expected {', '.join(get_args(kind))}")
-
-
 def checked_scaler(grad_scaler: object) -> None:
     """Raises TypeError for what is neither ``None`` nor a GradScaler."""
     if grad_scaler is not None and not hasattr(grad_scaler, "get_scale"):
@@ -34,26 +27,6 @@ def policy(on_nonfinite: OnNonfinite, grad_scaler: torch.amp.GradScaler | None) 
     """What happens to NaN and infinity: a GradScaler that is on looks for them in the gradients and skips the step."""
     scaled = grad_scaler is not None and grad_scaler.is_enabled()
     return "propagate" if scaled and on_nonfinite == "raise" else on_nonfinite
-
-
-def checked_names(tasks: Sequence[str]) -> tuple[str, ...]:
-    """Names of tasks, each once.
-
-    Raises:
-        TypeError: for one string, or something that is not a name.
-        ValueError: for no names, or one given twice.
-    """
-    if isinstance(tasks, str):
-        raise TypeError(f"tasks={tasks!r} is one string, expected a sequence of names such as [{tasks!r}]")
-    names = tuple(tasks)
-    if not names:
-        raise ValueError("tasks is empty, expected at least one task name")
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"tasks holds {name!r}, expected names (str)")
-        if names.count(name) > 1:
-            raise ValueError(f"task {name!r} is given {names.count(name)} times, expected each name once")
-    return names
 
 
 def checked_tensors(features: object) -> tuple[Tensor, ...]:
@@ -70,19 +43,6 @@ def checked_tensors(features: object) -> tuple[Tensor, ...]:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"features hold a {type(tensor).__name__}, expected a tensor or a list or tuple of tensors")
     return cast("tuple[Tensor, ...]", tensors)
-
-
-def known(name: str, tasks: Sequence[str]) -> str:
-    """The name, if it is among the tasks.
-
-    Raises:
-        ValueError: if not; the nearest is named.
-    """
-    if name not in tasks:
-        near = difflib.get_close_matches(str(name), tasks, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"unknown task {name!r}, expected names among {list(tasks)}{hint}")
-    return name
 
 
 def checked_layout(tensors: Sequence[Tensor], before: Shapes | None) -> Shapes:

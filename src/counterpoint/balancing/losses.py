@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from counterpoint.balancing.layout import known
+from counterpoint.names import known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
 from counterpoint.balancing.arrivals import Arrivals, Rounded
-from counterpoint.balancing.layout import one_of
 from counterpoint.balancing.streamed import Carried, Streamed
 from counterpoint.balancing.weightings.weighting import one_line
+from counterpoint.names import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Reduction:
 
     def __init__(self, kind: Reduce | None) -> None:
         if kind is not None:
-            one_of("reduce", kind, Reduce)
+            one_of("reduce", kind, get_args(Reduce))
         self.kind = kind
         self._carried = Carried() if kind == "stream" else None
 

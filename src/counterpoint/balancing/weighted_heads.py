@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from counterpoint.balancing.layout import known
+from counterpoint.names import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

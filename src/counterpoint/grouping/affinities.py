@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from counterpoint.names import checked_names
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from counterpoint.grouping.problem import Array
 
@@ -29,10 +30,10 @@ def read_affinity(affinity: Any, tasks: Sequence[str] | None) -> tuple[Array, tu
     else:
         if tasks is None:
             raise ValueError(f"affinity is a {type(affinity).__name__} without names, expected {_ACCEPTED}")
-        values, names = affinity, checked_tasks(tasks)
+        values, names = affinity, checked_names(tasks)
         tasks = None
-    names = checked_tasks(names)
-    if tasks is not None and checked_tasks(tasks) != names:
+    names = checked_names(names)
+    if tasks is not None and checked_names(tasks) != names:
         raise ValueError(f"tasks={list(tasks)} differ from the affinity's own {list(names)}, leave tasks out")
     return _checked(values, names), names
 
@@ -63,36 +64,3 @@ def _checked(values: object, names: tuple[str, ...]) -> Array:
             "number: measure the pair, or leave the task out"
         )
     return cast("Array", matrix)
-
-
-def checked_tasks(tasks: Iterable[str], option: str = "tasks") -> tuple[str, ...]:
-    """Names of tasks, each once.
-
-    Raises:
-        TypeError: for one string, or something that is not a name.
-        ValueError: for no names, or one given twice.
-    """
-    if isinstance(tasks, str):
-        raise TypeError(f"{option}={tasks!r} is one string, expected a sequence of names such as [{tasks!r}]")
-    names = tuple(tasks)
-    if not names:
-        raise ValueError(f"{option} is empty, expected at least one task name")
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"{option} holds {name!r}, expected names (str)")
-        if names.count(name) > 1:
-            raise ValueError(f"{option} gives task {name!r} {names.count(name)} times, expected each name once")
-    return names
-
-
-def index_of(name: str, tasks: Sequence[str], option: str) -> int:
-    """Position of a task that an option names.
-
-    Raises:
-        ValueError: if there is no such task; the nearest is named.
-    """
-    if name not in tasks:
-        near = difflib.get_close_matches(str(name), tasks, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{option} names unknown task {name!r}, expected names among {list(tasks)}{hint}")
-    return tasks.index(name)

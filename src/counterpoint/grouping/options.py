@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from counterpoint.grouping.affinities import checked_tasks, index_of
 from counterpoint.grouping.problem import build
+from counterpoint.names import checked_names, known, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,8 +46,7 @@ def checked_problem(
         TypeError: for options of the wrong type.
     """
     size = len(names)
-    if singletons not in ("neutral", "forbid"):
-        raise ValueError(f"singletons={singletons!r} is unknown, expected neutral, forbid")
+    one_of("singletons", singletons, ("neutral", "forbid"))
     if cost is not None and not (math.isfinite(cost) and cost >= 0):
         raise ValueError(f"cost={cost!r}, expected a finite number >= 0 in units of the affinity, or None")
     if networks is None and cost is None:
@@ -56,13 +55,13 @@ def checked_problem(
         raise ValueError(f"networks={networks} for {size} tasks, expected a number from 1 to {size}")
     if largest is not None and _whole(largest, "largest") < 1:
         raise ValueError(f"largest={largest}, expected at least 1 task in a network, or None for no limit")
-    served = names if serve is None else checked_tasks(serve, "serve")
+    served = names if serve is None else checked_names(serve, "serve")
     together = np.zeros((size, size), dtype=bool)
     for first, second in _pairs(apart, names):
         together[first, second] = together[second, first] = True
     return build(
         values,
-        np.array(sorted(index_of(name, names, "serve") for name in served), dtype=np.intp),
+        np.array(sorted(names.index(known(name, names, "serve")) for name in served), dtype=np.intp),
         networks=size if networks is None else int(networks),
         cost=cost or 0.0,
         alone=singletons == "neutral",
@@ -81,7 +80,7 @@ def _pairs(apart: Iterable[tuple[str, str]], names: tuple[str, ...]) -> Iterable
     for pair in apart:
         if isinstance(pair, str) or len(tuple(pair)) != 2:
             raise ValueError(f"apart holds {pair!r}, expected pairs of task names")
-        first, second = (index_of(name, names, "apart") for name in pair)
+        first, second = (names.index(known(name, names, "apart")) for name in pair)
         if first == second:
             raise ValueError(f"apart holds {tuple(pair)!r}, expected two different tasks")
         yield first, second

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from counterpoint.names import did_you_mean
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -79,12 +81,14 @@ class Grouping:
         """The network that serves the task.
 
         Raises:
-            KeyError: if no network serves it.
+            ValueError: if no network serves it; the nearest task is named.
         """
         for network in self.networks:
             if task in network.serves:
                 return network
-        raise KeyError(f"task {task!r} is not served, expected one of {list(self.scores)}")
+        raise ValueError(
+            f"task {task!r} is not served, expected one of {list(self.scores)}{did_you_mean(task, self.scores)}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain lists, dictionaries and numbers."""

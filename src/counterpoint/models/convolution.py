@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from math import gcd
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from counterpoint.names import one_of
+
 Norm = Literal["batch", "group", "none"]
-NORMS = ("batch", "group", "none")
 GROUPS = 8  # of channels that are normalized together, or the most that divides their number
 
 
@@ -77,13 +78,12 @@ def normalization(norm: Norm, channels: int) -> nn.Module:
         >>> normalization("group", 12).num_groups
         4
     """
+    one_of("norm", norm, get_args(Norm))
     if norm == "batch":
         return nn.BatchNorm2d(channels)
     if norm == "group":
         return nn.GroupNorm(gcd(GROUPS, channels), channels)
-    if norm == "none":
-        return nn.Identity()
-    raise ValueError(f"norm={norm!r} is unknown, expected one of {', '.join(NORMS)}")
+    return nn.Identity()
 
 
 def convolved(inputs: int, outputs: int, kernel: int = 3, *, norm: Norm = "batch", dilation: int = 1) -> nn.Sequential:

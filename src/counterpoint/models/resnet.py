@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from counterpoint.models.convolution import Convolution
 from counterpoint.models.residual import BasicBlock, Bottleneck
+from counterpoint.names import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,7 +141,6 @@ def _check(depth: int, output: str, stem: str, grid: int) -> None:
         ("output", output, get_args(Output)),
         ("stem", stem, get_args(Stem)),
     ):
-        if given not in known:
-            raise ValueError(f"{name}={given!r} is unknown, expected one of {', '.join(map(str, known))}")
+        one_of(name, given, known)
     if grid < 1:
         raise ValueError(f"grid is {grid}, expected at least 1")

@@ -11,6 +11,7 @@ from counterpoint.models.embedding import CodeEmbedding, embedding_width
 from counterpoint.models.mlp import MLPEncoder
 from counterpoint.models.mmoe import MMoEEncoder, MMoEHead
 from counterpoint.models.ple import PLEEncoder, PLEHead
+from counterpoint.names import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,9 +69,7 @@ class TableNetwork:
         object.__setattr__(self, "hidden", _whole("hidden", self.hidden, least=1))
         _whole("inputs", (self.inputs,), least=0)
         _whole("experts", (self.experts,), least=1)
-        if self.architecture not in get_args(Architecture):
-            known = ", ".join(get_args(Architecture))
-            raise ValueError(f"architecture={self.architecture!r} is unknown, expected one of {known}")
+        one_of("architecture", self.architecture, get_args(Architecture))
         if not self.inputs and not self.cardinalities:
             raise ValueError("inputs is 0 and cardinalities is empty, expected at least one column")
         if not self.hidden:

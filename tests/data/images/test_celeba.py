@@ -83,7 +83,7 @@ def test_kaggles_copy_says_the_same(tmp_path, folder):
         assert {task: values.tolist() for task, values in own_targets.items()} == {
             task: values.tolist() for task, values in targets.items()
         }
-    with pytest.raises(ValueError, match=r"list_attr_celeba.csv has no attribute 'Smilling': did you mean 'Smiling'\?"):
+    with pytest.raises(ValueError, match=r"list_attr_celeba.csv has no attribute 'Smilling'; did you mean 'Smiling'\?"):
         _ = CelebA(root, attributes=("Smilling",)).targets
     replaced(root, "list_attr_celeba.csv", "image_id,", "id,")
     with pytest.raises(
@@ -183,7 +183,7 @@ def test_values_other_than_1_and_minus_1_are_refused(tmp_path, wrong):
 
 
 def test_an_attribute_that_is_not_in_the_file_is_refused_with_the_nearest_one(folder):
-    with pytest.raises(ValueError, match=r"has no attribute 'Smilling': did you mean 'Smiling'\?"):
+    with pytest.raises(ValueError, match=r"has no attribute 'Smilling'; did you mean 'Smiling'\?"):
         CelebA(folder[0], attributes=("Smilling",)).splits()
     with pytest.raises(ValueError, match="expected each once"):
         _ = CelebA(folder[0], attributes=("Bald", "Bald")).targets

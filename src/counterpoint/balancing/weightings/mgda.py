@@ -11,6 +11,7 @@ from torch import Tensor
 from counterpoint.balancing.frank_wolfe import frank_wolfe
 from counterpoint.balancing.min_norm import solve
 from counterpoint.balancing.weightings.weighting import Weighting, needed
+from counterpoint.names import one_of
 
 Solver = Literal["active-set", "frank-wolfe"]
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -55,10 +56,8 @@ class MGDA(Weighting):
 
     def __init__(self, solver: Solver = "active-set", normalize: Normalize = "none", max_iterations: int = 250) -> None:
         super().__init__()
-        if solver not in get_args(Solver):
-            raise ValueError(f"solver={solver!r} is unknown, expected one of {', '.join(get_args(Solver))}")
-        if normalize not in get_args(Normalize):
-            raise ValueError(f"normalize={normalize!r} is unknown, expected one of {', '.join(get_args(Normalize))}")
+        one_of("solver", solver, get_args(Solver))
+        one_of("normalize", normalize, get_args(Normalize))
         if max_iterations < 1:
             raise ValueError(f"max_iterations={max_iterations}, expected at least 1")
         self.solver = solver

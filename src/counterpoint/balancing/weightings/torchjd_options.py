@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+from counterpoint.names import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,8 +35,7 @@ def checked_options(name: str, make: Callable[..., Any], options: Mapping[str, A
     takes = ", ".join(parameters) or "none"
     for option in options:
         if option not in parameters:
-            near = difflib.get_close_matches(option, parameters, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(option, parameters)
             raise ValueError(f"weighting {name!r} does not take these options: {option!r}; its options: {takes}{hint}")
     for option, parameter in parameters.items():
         if parameter.default is parameter.empty and option not in options and option not in SIZES:

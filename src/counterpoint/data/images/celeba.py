@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -17,6 +16,7 @@ from counterpoint.data.images.columns import Column, Files, Known
 from counterpoint.data.images.listing import chosen_tasks, missing
 from counterpoint.data.images.options import expect_sides, settle
 from counterpoint.data.images.target import ImageTarget
+from counterpoint.names import did_you_mean
 
 if TYPE_CHECKING:
     from counterpoint.data.images.rows import ImageRows
@@ -125,8 +125,7 @@ class CelebA:
     def _chosen(self, names: list[str], file: str) -> tuple[str, ...]:
         for name in self.attributes:
             if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                hint = f": did you mean {near[0]!r}?" if near else f", expected some of {', '.join(names)}"
+                hint = did_you_mean(name, names) or f", expected some of {', '.join(names)}"
                 raise ValueError(f"{file} has no attribute {name!r}{hint}")
         return chosen_tasks(self.attributes, dict.fromkeys(names), file)
 
