@@ -150,7 +150,7 @@ for place, name in zip(places[1:], ("MGDA", "DiBS"), strict=True):
     place.set(xlabel="step", ylim=(0, 0.6), title=f"share of the weights: {name}")
     place.spines[["top", "right"]].set_visible(False)
 places[2].set_yticklabels([])
-places[1].legend(fontsize=8, frameon=False, loc="upper left", ncols=2)
+_ = places[1].legend(fontsize=8, frameon=False, loc="upper left", ncols=2)
 # sphinx_gallery_end_ignore
 
 # %%
@@ -172,11 +172,9 @@ for name in ("MGDA", "DiBS"):
     change = Estimate.of(change.tolist())
     verdict = "better" if change.mean > 0 else "worse"
     verdict = verdict if change.excludes_zero else "no difference found"
-    print(
-        f"{name} against the plain sum, mean over tasks: {change.mean:+.1f} points ",
-        end="",
-    )
-    print(f"[{change.low:+.1f}, {change.high:+.1f}]: {verdict}")
+    print(f"{name} against the plain sum, mean over tasks:")
+    interval = f"[{change.low:+.1f}, {change.high:+.1f}]"
+    print(f"    {change.mean:+.1f} points {interval}: {verdict}")
 
 # %%
 # Do not expect a weighting to win by itself. Where losses are of the same kind and
@@ -193,11 +191,8 @@ for name in ("MGDA", "DiBS"):
 after = {name: method(0, factor=1_000.0)[0] for name, method in methods.items()}
 for name, values in after.items():
     change = 100 * (values - accuracy[name][0])
-    for row in {int(change.argmin()), int(abs(change).argmax())}:
-        print(
-            f"{name:<10} largest change of accuracy: {change[row]:+.1f} points", end=" "
-        )
-        print(f"({TASKS[row]})")
+    row = int(abs(change).argmax())
+    print(f"{name:<10} largest change: {change[row]:+.1f} points ({TASKS[row]})")
 # sphinx_gallery_start_ignore
 figure, places = plt.subplots(1, 3, figsize=(9.5, 3), sharey=True, layout="constrained")
 rows = np.arange(len(TASKS))
@@ -211,7 +206,9 @@ for place, (name, values) in zip(places, after.items(), strict=True):
     place.spines[["top", "right"]].set_visible(False)
 places[0].set_yticks(rows, TASKS)
 places[0].invert_yaxis()
-figure.legend(*places[0].get_legend_handles_labels(), ncols=2, loc="outside lower center")
+_ = figure.legend(
+    *places[0].get_legend_handles_labels(), ncols=2, loc="outside lower center"
+)
 # sphinx_gallery_end_ignore
 
 # %%

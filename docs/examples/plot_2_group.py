@@ -110,7 +110,11 @@ drawn = place.imshow(1e4 * strength, cmap="RdBu", vmin=-limit, vmax=limit)
 figure.colorbar(drawn, label="share of the loss taken away, in 1/10,000", shrink=0.8)
 place.set_xticks(range(len(TASKS)), TASKS, rotation=90)
 place.set_yticks(range(len(TASKS)), TASKS)
-place.set(xlabel="task that is affected", ylabel="task that steps")
+_ = place.set(
+    xlabel="task that is affected",
+    ylabel="task that steps",
+    title="affinity: whose step helps whom",
+)
 # sphinx_gallery_end_ignore
 
 # %%
@@ -123,11 +127,8 @@ place.set(xlabel="task that is affected", ylabel="task that steps")
 
 groupings = {k: group_tasks(affinity, networks=k) for k in range(1, 8)}
 for k, grouping in groupings.items():
-    print(
-        f"k = {k}: score {1e4 * grouping.score:.4f}, bound {1e4 * grouping.bound:.4f}",
-        end="",
-    )
-    print(f" (in 1/10,000), {grouping.status}")
+    print(f"k = {k}: score {1e4 * grouping.score:.4f}", end=", ")
+    print(f"bound {1e4 * grouping.bound:.4f} (in 1/10,000), {grouping.status}")
 print()
 print(groupings[3])
 alike = [group_tasks(one, networks=3).networks for one in measured]
@@ -196,7 +197,7 @@ place.axvline(0, color="#888888", linewidth=1)
 place.set_yticks(range(len(changes)), changes)
 place.invert_yaxis()
 place.set_ylim(len(changes) - 0.5, -0.5)
-place.set(xlabel="test loss against one network for all, in % (left is better)")
+place.set(xlabel="in % (left is better)", title="test loss against one network for all")
 place.spines[["top", "right"]].set_visible(False)
 # sphinx_gallery_end_ignore
 

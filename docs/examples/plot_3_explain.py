@@ -104,18 +104,18 @@ together = {task: [paths[task] for paths, _ in shared] for task in EXAMINED}
 # Differences are taken seed by seed; in brackets the 95 % interval (Student's t).
 
 
-def said(found, unit="points"):
+def said(found):
     verdict = "better" if found.mean > 0 else "worse"
     verdict = verdict if found.excludes_zero else "no difference found"
     interval = f"[{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-    return f"{100 * found.mean:+.1f} {unit} {interval}: {verdict}"
+    return f"{100 * found.mean:+.1f} points of AUROC {interval}: {verdict}"
 
 
 at_end = {}
 for task in EXAMINED:
     ends = zip(alone[task], together[task], strict=True)
     at_end[task] = Estimate.of([ours.values[-1] - own.values[-1] for own, ours in ends])
-    print(f"{task}: shared network {said(at_end[task], 'points of AUROC')}")
+    print(f"{task}: shared network {said(at_end[task])}")
 
 # %%
 # At the same training loss
@@ -127,7 +127,7 @@ for task in EXAMINED:
 
 gaps = {task: generalization_gap(alone[task], together[task]) for task in EXAMINED}
 for task, gap in gaps.items():
-    print(f"{task}: shared network {said(gap.estimate, 'points of AUROC')}")
+    print(f"{task}: shared network {said(gap.estimate)}")
 # sphinx_gallery_start_ignore
 task = max(EXAMINED, key=lambda name: abs(at_end[name].mean))
 gap = gaps[task]
@@ -148,7 +148,7 @@ for name, values, colour in (
     ("shared", gap.multi, "#D55E00"),
 ):
     right.plot(gap.losses, values.mean(axis=0), color=colour, linewidth=2.2, label=name)
-place = len(gap.losses) // 2
+place = len(gap.losses) // 5
 right.axvline(gap.losses[place], color="#888888", linewidth=1)
 for values, colour in ((gap.single, "#0072B2"), (gap.multi, "#D55E00")):
     right.plot(
@@ -178,20 +178,13 @@ for task in EXAMINED:
     low, high = deficit.interval
     mean = deficit.estimate.mean
     best = np.mean([path.values.max() - path.values[-1] for path in alone[task]])
-    print(
-        f"{task}: training loss {mean:+.3f} [{low:+.3f}, {high:+.3f}] at the same step;",
-        end=" ",
-    )
+    print(f"{task}: deficit {mean:+.3f} [{low:+.3f}, {high:+.3f}];", end=" ")
     print(f"alone it ends {100 * best:.1f} points below its own best look")
 
-early, late = (
-    np.mean([share[part] for _, share in shared])
-    for part in (slice(0, 23), slice(-23, None))
-)
-print(
-    f"pairs of tasks whose gradients conflict: {early:.0%} in the first epoch, ", end=""
-)
-print(f"{late:.0%} in the last")
+first, last = slice(0, 23), slice(-23, None)  # steps of an epoch
+early, late = (np.mean([each[part] for _, each in shared]) for part in (first, last))
+print("share of pairs of tasks whose gradients conflict:", end=" ")
+print(f"{early:.0%} in the first epoch, {late:.0%} in the last")
 # sphinx_gallery_start_ignore
 figure, place = plt.subplots(figsize=(6.6, 3), layout="constrained")
 for row, task in enumerate(EXAMINED):
@@ -206,9 +199,9 @@ for row, task in enumerate(EXAMINED):
 place.axvline(0, color="#888888", linewidth=1)
 place.set_yticks(range(len(EXAMINED)), EXAMINED)
 place.invert_yaxis()
-place.set(xlabel="shared minus alone, points of test AUROC")
+place.set(xlabel="points of test AUROC", title="shared minus alone")
 place.spines[["top", "right"]].set_visible(False)
-figure.legend(frameon=False, ncols=2, loc="outside upper center")
+_ = figure.legend(frameon=False, ncols=2, loc="outside lower center")
 # sphinx_gallery_end_ignore
 
 # %%

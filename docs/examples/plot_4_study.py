@@ -20,6 +20,7 @@ the networks that it chose.
 # what the network learns about prices. *Sold* within a month depends on other things.
 
 import tempfile
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -93,7 +94,7 @@ results = study.run()
 # found" is a possible answer.
 
 for sentence in study_verdict(results):
-    print(sentence)
+    print(textwrap.fill(sentence, 84))
 
 # %%
 # And in numbers
@@ -108,16 +109,14 @@ decision, tasks = results.decision, results.tasks
 shown = {}
 for method in results.methods:
     mark = "*" if method.key == decision.chosen else " "
-    print(
-        f"{mark} {method.label:<12} {decision.costs[method.key].networks} networks",
-        end="",
-    )
+    networks = decision.costs[method.key].networks
+    line = f"{mark} {method.label:<12} networks to serve: {networks}"
     contrast = decision.contrast(method.key, "single")
     if contrast is not None:
         shown[method.label] = contrast
         mean = contrast.test
-        print(f"   {mean.mean:+.1f} % [{mean.low:+.1f}, {mean.high:+.1f}]", end="")
-    print()
+        line += f"   {mean.mean:+.1f} % [{mean.low:+.1f}, {mean.high:+.1f}]"
+    print(line)
 # sphinx_gallery_start_ignore
 figure, places = plt.subplots(1, 3, figsize=(9.6, 2.6), sharey=True, layout="constrained")
 for axes, task in zip(places, tasks, strict=True):
@@ -129,7 +128,7 @@ for axes, task in zip(places, tasks, strict=True):
     axes.set(title=task, xlabel="better than alone by %")
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.spines[["top", "right"]].set_visible(False)
-places[0].set_yticks(range(len(shown)), shown)
+_ = places[0].set_yticks(range(len(shown)), shown)
 # sphinx_gallery_end_ignore
 
 # %%
