@@ -33,6 +33,7 @@ extensions = [
     "sphinx_design",
     "attribute_fields",
     "command_help",
+    "reference_text",
     "repository_links",
     "results_page",
     "short_references",
@@ -50,6 +51,7 @@ default_role = "code"  # a docstring that says `name` means code
 autosummary_generate = True
 autosummary_imported_members = True
 autodoc_member_order = "bysource"
+autodoc_default_options = {"exclude-members": "extra_repr"}  # torch's, for repr
 autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True

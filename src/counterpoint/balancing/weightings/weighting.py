@@ -96,7 +96,7 @@ class Weighting(nn.Module, ABC):
         return weights.to(matrix) @ matrix, weights
 
     def bind(self, tasks: Sequence[str]) -> None:
-        """Hears the names of all tasks: ``FanOut`` and ``backward`` call it before the first step."""
+        """Hears the names of all tasks: when a ``FanOut`` is made, and again in every step. Make what is made once."""
 
     def epoch_ended(self) -> None:
         """Hears that an epoch of training has ended; our Lightning module calls it."""
