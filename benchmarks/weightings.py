@@ -41,6 +41,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--methods", nargs="+", metavar="NAME", help="these weightings instead of all; with Uniform")
     parser.add_argument("--rounds", type=int, default=10, help="of timing (default %(default)s)")
+    parser.add_argument("--folder", type=Path, help="keep finished trainings here, and go on with them")
     parser.add_argument("--workers", type=int, default=2, help="trainings side by side")
     parser.add_argument(
         "--quick", action="store_true", help="two seeds of one epoch, three weightings, two tasks timed"

@@ -52,6 +52,9 @@ def _problems(problems: dict[str, Any]) -> Iterator[str]:
 
 def _in_short(trained: list[dict[str, Any]], problems: dict[str, Any]) -> Iterator[str]:
     """What can be counted, so that no sentence outlives its figures."""
+    if all(row[ALONE] is None or row[ALONE]["low"] is None for row in trained):
+        yield "One seed: nothing below can be told from chance."
+        return
     for problem in problems:
         own = [row for row in trained if row["problem"] == problem]
         over = {row["method"]: row[OVER_UNIFORM] for row in own if row["losses"] == PLAIN and row[OVER_UNIFORM]}

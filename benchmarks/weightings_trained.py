@@ -6,20 +6,24 @@ rate that was tuned for none of them, and the choice of the best epoch on valida
 
 from __future__ import annotations
 
+import json
 import math
-import os
 import tempfile
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
+import torch
 
+from counterpoint import __version__
+from counterpoint.atomic import write_atomically
 from counterpoint.estimate import Estimate
 from counterpoint.study.execution import LocalExecutor
 from counterpoint.study.execution.jobs import Failure
 from counterpoint.study.network_job import one_thread
+from counterpoint.study.runs.content import digest
 from counterpoint.study.source import SOURCES
 from counterpoint.study.study import Study
 from counterpoint.study.summary import BASELINE, delta_m
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
     from counterpoint import Task
     from counterpoint.study.source import Source
+    from counterpoint.training import FitSettings
 
 FACTOR = 1_000.0
 PLAIN, LOUD = "plain", "first loss x 1,000"
@@ -84,7 +89,7 @@ class Louder:
 
 @dataclass(frozen=True)
 class Job:
-    """One training."""
+    """One training; what it found is kept in a file named after everything it depends on."""
 
     problem: str
     source: Source
@@ -93,6 +98,23 @@ class Job:
     losses: str
     seed: int
     folder: Path
+
+    @property
+    def way(self) -> Way:
+        """How its tasks are balanced; one task is trained the same, whatever it would be balanced by."""
+        return WEIGHTINGS.get(self.method, WEIGHTINGS["Uniform"])
+
+    @property
+    def fit(self) -> FitSettings:
+        """How it is trained."""
+        return replace(self.source.fit, seed=self.seed, progress_bar=False, logs=False)
+
+    @property
+    def kept(self) -> Path:
+        """Where what it found is kept."""
+        versions = [__version__, torch.__version__]
+        about = [versions, self.source.content, self.tasks, asdict(self.way), self.losses, asdict(self.fit)]
+        return self.folder / "trained" / f"{digest(about)}.json"
 
 
 def problems(folder: Path, *, quick: bool) -> dict[str, Source]:
@@ -118,9 +140,16 @@ def problems(folder: Path, *, quick: bool) -> dict[str, Source]:
 def run(options: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """A row for each problem, weighting and way to write the losses; and how everything was trained."""
     methods = options.methods or list(WEIGHTINGS)
-    with tempfile.TemporaryDirectory() as place:
-        sources = problems(Path(place), quick=options.quick)
-        trained = [job for name, source in sources.items() for job in _jobs(name, source, methods, options, place)]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        (folder / "trained").mkdir(parents=True, exist_ok=True)
+        sources = problems(folder, quick=options.quick)
+        trained = [
+            job
+            for seed in range(options.seeds)
+            for name, source in sources.items()
+            for job in _jobs(name, source, methods, seed, folder)
+        ]
         started = time.perf_counter()
 
         def say(index: int, _: Any) -> None:
@@ -137,31 +166,30 @@ def run(options: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return rows, {"trainings": len(trained), "seconds": time.perf_counter() - started, "problems": settings}
 
 
-def _jobs(name: str, source: Source, methods: Sequence[str], options: Any, place: str) -> list[Job]:
+def _jobs(name: str, source: Source, methods: Sequence[str], seed: int, folder: Path) -> list[Job]:
     loud = replace(source, task=Louder(source.task, source.tasks[0]))
-    ways = [(source, (task,), BASELINE, PLAIN) for task in source.tasks]
-    ways += [(source, source.tasks, method, PLAIN) for method in methods]
-    ways += [(loud, source.tasks, method, LOUD) for method in methods]
     return [
-        Job(name, of, tasks, method, losses, seed, Path(place) / f"{name}-{index}-{seed}")
-        for seed in range(options.seeds)
-        for index, (of, tasks, method, losses) in enumerate(ways)
+        *(Job(name, source, (task,), BASELINE, PLAIN, seed, folder) for task in source.tasks),
+        *(Job(name, source, source.tasks, method, PLAIN, seed, folder) for method in methods),
+        *(Job(name, loud, source.tasks, method, LOUD, seed, folder) for method in methods),
     ]
 
 
 def train(job: Job, on_epoch: Callable[[float], None]) -> list[dict[str, Any]]:
-    """Trains and tests one network: a row for each task."""
-    way = WEIGHTINGS.get(job.method, WEIGHTINGS["Uniform"])
-    settings = replace(job.source.fit, seed=job.seed, progress_bar=False, logs=False)
-    with one_thread():
-        module = job.source.build(job.tasks, way.name, job.seed, options=way.options, heads=way.heads)
-        result = fit(module, job.source.splits(job.tasks), settings, job.folder, on_epoch)
+    """Trains and tests one network, unless that is done: a row for each task."""
+    if job.kept.exists():
+        kept: list[dict[str, Any]] = json.loads(job.kept.read_text(encoding="utf-8"))
+        return kept
+    with one_thread(), tempfile.TemporaryDirectory() as place:
+        module = job.source.build(job.tasks, job.way.name, job.seed, options=job.way.options, heads=job.way.heads)
+        result = fit(module, job.source.splits(job.tasks), job.fit, place, on_epoch)
     rows = []
     for task in job.tasks:
         value, own = result.test[task]["metric"], module.tasks[task]
         if not math.isfinite(value):
             raise ArithmeticError(f"task {task!r} scores {value} on test rows: the training diverged")
         rows.append({"task": task, "metric": own.metric_name, "direction": own.direction, "value": value})
+    write_atomically(job.kept, lambda path: path.write_text(json.dumps(rows), encoding="utf-8"))
     return rows
 
 
@@ -228,8 +256,3 @@ def _described(source: Source) -> dict[str, Any]:
         "batch": fitted.batch_size,
         "optimizer": f"Adam, learning rate {source.lr:g}",
     }
-
-
-def cores() -> int:
-    """Trainings side by side unless told otherwise."""
-    return os.cpu_count() or 1
