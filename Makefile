@@ -5,7 +5,6 @@ PYTHON := python3
 endif
 VENV := .venv
 BIN := $(VENV)/bin
-RESULTS := benchmarks/results
 INSTALLED := $(VENV)/.installed
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
@@ -19,7 +18,8 @@ help:
 	@echo "make browser open reports and documentation in chromium; screenshots in build/screenshots"
 	@echo "make wheel   install the built wheel into empty environments and use it there"
 	@echo "make format  let ruff rewrite what it can"
-	@echo "make bench   run the benchmarks and rewrite benchmarks/results"
+	@echo "make bench   run the benchmarks (hours) and rewrite benchmarks/results and the tables made from it"
+	@echo "make bench-quick   the smallest case of each benchmark beside the stored figures, in five minutes"
 	@echo "make clean   remove .venv and caches"
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -56,29 +56,12 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# benchmarks/commands.py has the list; hours on two cores. NAME.json alone: python benchmarks/commands.py NAME
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/step_cost.py --encoder small_conv --groups features --out $(RESULTS)/step_cost.json
-	$(BIN)/python benchmarks/step_cost.py --encoder small_conv --groups weightings weights --tasks 40 --out $(RESULTS)/step_cost_weightings.json
-	$(BIN)/python benchmarks/step_cost.py --encoder small_conv --groups parameters --out $(RESULTS)/step_cost_parameters.json
-	$(BIN)/python benchmarks/step_cost.py --encoder transformer wide_mlp --groups parameters --out $(RESULTS)/step_cost_encoders.json
-	$(BIN)/python benchmarks/min_norm.py --out $(RESULTS)/min_norm.json
-	$(BIN)/python benchmarks/invariance.py --out $(RESULTS)/invariance.json
-	$(BIN)/python benchmarks/invariance_plot.py
-	$(BIN)/python benchmarks/grouping.py --out $(RESULTS)/grouping.json
-	$(BIN)/python benchmarks/affinity.py --out $(RESULTS)/affinity.json
-	$(BIN)/python benchmarks/trajectory.py --out $(RESULTS)/trajectory.json
-	$(BIN)/python benchmarks/grouping_methods.py --data yeast --seeds 5 --out $(RESULTS)/grouping_yeast.json
-	$(BIN)/python benchmarks/grouping_methods.py --data digits --networks 3 --seeds 3 --compare cs,random,hoa,optimal --out $(RESULTS)/grouping_digits.json
-	$(BIN)/python benchmarks/explain.py --data digits --seeds 5 --out $(RESULTS)/explain_digits.json
-	$(BIN)/python benchmarks/explain.py --data yeast --seeds 5 --out $(RESULTS)/explain_yeast.json
-	$(BIN)/python benchmarks/study_epoch.py --out $(RESULTS)/study_epoch.json
-	$(BIN)/python benchmarks/table_preparation.py --out $(RESULTS)/table_preparation.json
-	$(BIN)/python benchmarks/study.py --data diamonds --out $(RESULTS)/study_diamonds.json
-	$(BIN)/python benchmarks/study.py --data yeast --out $(RESULTS)/study_yeast.json
-	$(BIN)/python benchmarks/study.py --data randhie --out $(RESULTS)/study_randhie.json
-	$(BIN)/python benchmarks/study.py --data flares --out $(RESULTS)/study_flares.json
-	$(BIN)/python benchmarks/vision.py --out $(RESULTS)/vision.json
-	$(BIN)/python benchmarks/vision_pictures.py
+	$(BIN)/python benchmarks/commands.py
+
+bench-quick: $(INSTALLED)
+	$(BIN)/python benchmarks/quick.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache

@@ -48,7 +48,7 @@ def short() -> list[str]:
     documents = {name: load(name) for name in measured()}
     targets = [target for document in documents.values() for target in document["targets"]]
     missed = [(name, t) for name, document in documents.items() for t in document["targets"] if not t["met"]]
-    body = [[plain(t["name"]), figure(t["target"]), figure(t["measured"]), f"`{name}.json`"] for name, t in missed]
+    body = [[plain(t["name"]), figure(t["target"]), figure(t["measured"]), plain(name)] for name, t in missed]
     return [
         "## What fell short",
         "",

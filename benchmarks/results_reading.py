@@ -59,10 +59,10 @@ def provenance(names: Sequence[str]) -> list[str]:
         versions += [f"SciPy {where['scipy']}"] + ([f"TorchJD {where['torchjd']}"] if where["torchjd"] else [])
         threads = f"{where['threads']} thread{'s' if where['threads'] > 1 else ''}"
         parts = [
-            f"*Source: `benchmarks/results/{name}.json`, {document['date'][:10]}.",
+            f"<small>*Source: `benchmarks/results/{name}.json`, {document['date'][:10]}.",
             f"{where['cpu']}, {where['cores']} cores, {threads}, load {where['load_average'][0]:.1f};",
             f"{', '.join(versions)}. Seeds: {document['seeds']}.",
-            f"Command:* `{command(name)}`",
+            f"Command:* `{command(name)}`</small>",
         ]
         lines += [" ".join(parts), ""]
     return lines

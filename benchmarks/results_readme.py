@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from results_reading import Row, load, row, rows
-from results_tables import figure, table
+from results_tables import figure, plain, table
 from study import judged_contrast
 
 MINUS = "\N{MINUS SIGN}"
@@ -13,7 +13,7 @@ MARKS = "<!-- results -->", "<!-- end of results -->"
 
 
 def fragment(*, linked: bool = True) -> list[str]:
-    """Lines of Markdown; with links to the files as the README has them."""
+    """Lines of Markdown; with links to the files as the README has them, else with their names."""
     body = [
         _step(),
         _parameters(),
@@ -27,8 +27,8 @@ def fragment(*, linked: bool = True) -> list[str]:
         *(_gap(name) for name in ("explain_digits", "explain_yeast")),
         _studies(),
     ]
-    if linked:
-        body = [[*cells, f"[{name}](benchmarks/results/{name.strip('`')})"] for *cells, name in body]
+    place = _link if linked else plain
+    body = [[*cells, place(name)] for *cells, name in body]
     return table(["What was measured", "Counterpoint", "Alternative", "File"], body, words=4)[:-1]
 
 
@@ -56,7 +56,7 @@ def _step() -> list[str]:
         "Training step with 40 tasks, over the plain sum of losses",
         f"{_two(ours)} `FanOut(MGDA())`",
         theirs,
-        _file("step_cost"),
+        "step_cost",
     ]
 
 
@@ -70,7 +70,7 @@ def _parameters() -> list[str]:
         "The same, gradients compared at the shared parameters",
         f"{_whole(ours)} `backward(losses, MGDA(), shared=...)`",
         f"{_whole(theirs)} TorchJD `mtl_backward`, {_whole(tuned)} tuned",
-        _file("step_cost_parameters"),
+        "step_cost_parameters",
     ]
 
 
@@ -83,7 +83,7 @@ def _vision() -> list[str]:
         "Step of a ResNet-18 with 40 attributes, over `FanOut(MGDA())`",
         "1",
         f"{_two(upper)} published MGDA-UB, {_whole(full)} published MGDA",
-        _file("vision"),
+        "vision",
     ]
 
 
@@ -98,7 +98,7 @@ def _min_norm() -> list[str]:
         "Min-norm point: worst excess over the optimum, relative",
         _power(worst["MGDA()"]),
         theirs,
-        _file("min_norm"),
+        "min_norm",
     ]
 
 
@@ -117,7 +117,7 @@ def _invariance() -> list[str]:
         "Loss L replaced by exp(L) or log(1 + L): largest change of a parameter after 200 steps, relative",
         f"{_power(moved['DiBS, weighted heads'])} `DiBS`, heads weighted",
         f"{figure(moved['MGDA'])} `MGDA`",
-        _file("invariance"),
+        "invariance",
     ]
 
 
@@ -132,7 +132,7 @@ def _affinity() -> list[str]:
         "Measuring affinity every 10th step: training time over training without",
         f"{_range(cost['first-order'])}, first order (correlation with lookahead {min(agrees):.3f} or more)",
         f"{_range(cost['lookahead'])}, lookahead",
-        _file("affinity"),
+        "affinity",
     ]
 
 
@@ -143,7 +143,7 @@ def _celeba() -> list[str]:
         "Best 3 networks for CelebA's 9 published attributes, proven",
         f"{found['seconds']:.2f} s",
         f"{here:.1f} s by all combinations ({reported:g} s reported)",
-        _file("grouping"),
+        "grouping",
     ]
 
 
@@ -154,7 +154,7 @@ def _noise() -> list[str]:
         "The same for 40 tasks whose affinities are pure noise",
         f"not proven: gap {100 * worst:.0f} % after {found[0]['limit']:g} s",
         "too many combinations to try",
-        _file("grouping"),
+        "grouping",
     ]
 
 
@@ -165,7 +165,7 @@ def _grouping() -> list[str]:
         "Yeast, 14 targets: 2 networks as affinity groups them, test loss below one network for all",
         _interval(found["loss lower than together by, percent"], " %"),
         f"all pairs: {found['search of all pairs over this search']:.0f} times the search",
-        _file("grouping_yeast"),
+        "grouping_yeast",
     ]
 
 
@@ -178,7 +178,7 @@ def _gap(name: str) -> list[str]:
         f"{document['settings']['data'].capitalize()}: {metric} at the same training loss, shared network",
         _interval(points, " points"),
         "0: each task alone",
-        _file(name),
+        name,
     ]
 
 
@@ -191,12 +191,14 @@ def _studies() -> list[str]:
         f"Studies of {len(names)} real tables: test Δm of sharing",
         f"{_signed(min(means))} to {_signed(max(means))} %; a difference is found on {found or 'none'}",
         "0: each task alone",
-        _file(names[0]),
+        "study_*",
     ]
 
 
-def _file(name: str) -> str:
-    return f"`{name}.json`"
+def _link(name: str) -> str:
+    if name.endswith("*"):
+        return f"[`{name}.json`](benchmarks/results)"
+    return f"[`{name}.json`](benchmarks/results/{name}.json)"
 
 
 def _two(ratio: dict[str, float]) -> str:

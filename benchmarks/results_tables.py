@@ -35,7 +35,7 @@ def figure(value: float | None) -> str:
 
 def ratio(found: dict[str, float]) -> str:
     """Median and quartiles."""
-    return f"{found['median']:.2f} ({found['q25']:.2f} to {found['q75']:.2f})"
+    return f"{found['median']:.2f} ({found['q25']:.2f}\N{EN DASH}{found['q75']:.2f})"
 
 
 def interval(found: dict[str, Any] | None, digits: int = 1, unit: str = "") -> str:
