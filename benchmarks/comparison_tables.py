@@ -75,7 +75,9 @@ def solvers() -> Iterator[str]:
 
 
 def _excess(value: float) -> str:
-    return "0" if value < 1e-15 else f"{value:.0e}"
+    if value < 1e-15:
+        return "0"
+    return f"{float(f'{value:.1g}'):g}" if value > 1e-4 else f"{value:.0e}"
 
 
 def _title(title: str, command: str, saved: dict[str, Any]) -> Iterator[str]:
