@@ -94,7 +94,8 @@ def train(weighting, seed, factor=1.0, *, weighted_heads=False):
 #
 # - **Plain sum** (``Uniform``): every task weighs the same.
 # - **MGDA** takes the shortest vector among all weighted means of the gradients (Sener
-#   & Koltun 2018). To first order, a small step against it raises no task's loss.
+#   & Koltun 2018). To first order, moving the features a little against it raises no
+#   task's loss.
 # - **DiBS** gives each gradient the same length, then adds them up (Murthy et al.
 #   2026). Its heads get weighted gradients, too.
 

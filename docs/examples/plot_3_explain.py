@@ -65,7 +65,7 @@ def look(encoder, heads):
 
 
 def train(tasks, seed):
-    """A trajectory of each examined task, and the conflict in each step."""
+    """A trajectory of each examined task; in each step, how many pairs conflict."""
     torch.manual_seed(seed)
     encoder = MLPEncoder(103, (64, 32))
     heads = torch.nn.ModuleDict({task: torch.nn.Linear(32, 1) for task in tasks})
@@ -169,17 +169,17 @@ for each in (left, right):
 #
 # What lies between the two comparisons is how fast training losses fall.
 # ``optimization_deficit`` compares them at the same steps: positive means that the shared
-# network is behind. Behind may be good: a network of one task's own, trained as long, can
-# go on to losses at which it tests worse. Then the end of training flatters the shared
-# one, and stopping the others earlier would have done as well.
+# network is behind. That may look good at the end: a network of one task's own, trained
+# as long, can go on to training losses at which it tests worse. So compare both, too, at
+# the step where each tested best.
 
 for task in EXAMINED:
     deficit = optimization_deficit(alone[task], together[task])
     low, high = deficit.interval
-    mean = deficit.estimate.mean
-    best = np.mean([path.values.max() - path.values[-1] for path in alone[task]])
-    print(f"{task}: deficit {mean:+.3f} [{low:+.3f}, {high:+.3f}];", end=" ")
-    print(f"alone it ends {100 * best:.1f} points below its own best look")
+    print(f"{task}: deficit {deficit.estimate.mean:+.3f} [{low:+.3f}, {high:+.3f}]")
+    pairs = zip(alone[task], together[task], strict=True)
+    best = Estimate.of([ours.values.max() - own.values.max() for own, ours in pairs])
+    print(f"         each at its best: shared network {said(best)}")
 
 first, last = slice(0, 23), slice(-23, None)  # steps of an epoch
 early, late = (np.mean([each[part] for _, each in shared]) for part in (first, last))
@@ -205,9 +205,9 @@ _ = figure.legend(frameon=False, ncols=2, loc="outside lower center")
 # sphinx_gallery_end_ignore
 
 # %%
-# Two things to be careful about. The best look above is chosen on test rows, which is
-# fair for a picture and not for a choice: choose on validation rows. And intervals cover
-# the training's randomness on *one* split of the rows, not what another split would show.
+# Two things to be careful about. The best step above was chosen on test rows. That will do
+# for this question; to choose a network, use validation rows. And intervals cover the
+# training's randomness on *one* split of the rows, not what another split would show.
 #
 # What to try next
 # ----------------
