@@ -328,6 +328,10 @@ def test_shared_parameters_as_param_groups_tied_and_duplicated():
     twice = Net(3)
     backward(twice.losses(), MGDA(), shared=[*twice.shared(), *twice.shared()])
     torch.testing.assert_close(flat_grad(live(twice)), flat_grad(live(reference)))
+    module, parameters = Net(3), Net(3)
+    backward(module.losses(), MGDA(), shared=module.encoder)
+    backward(parameters.losses(), MGDA(), shared=parameters.encoder.parameters())
+    torch.testing.assert_close(flat_grad(live(module)), flat_grad(live(parameters)))
 
 
 def test_a_parameter_that_heads_share_gets_both_their_parts():
@@ -445,7 +449,8 @@ def bad(net):
         "group": (lambda: backward(losses, MGDA(), shared=shared, process_group=3), TypeError, "process_group=3"),
         "level": (lambda: backward(losses, get_weighting("excessmtl"), features=z), ValueError, "parameters"),
         "two batches": (lambda: backward(losses, get_weighting("modo"), shared=shared), ValueError, "two"),
-        "module": (lambda: backward(losses, MGDA(), shared=net), TypeError, "is a Net.*parameters"),
+        "group without": (lambda: backward(losses, MGDA(), shared=[{"lr": 1}]), ValueError, r"a dict of \['lr'\]"),
+        "number": (lambda: backward(losses, MGDA(), shared=3), TypeError, "is a int, expected parameters"),
         "heads list": (lambda: backward(losses, MGDA(), shared=shared, heads=["own"]), ValueError, "heads="),
         "scale name": (lambda: backward(losses, MGDA(), shared=shared, scale="x"), ValueError, "scale='x'"),
         "scaler": (lambda: backward(losses, MGDA(), shared=shared, grad_scaler=3), TypeError, "grad_scaler=3"),

@@ -384,6 +384,7 @@ def test_copies_cannot_be_modified_in_place():
         z["a"].relu_()
 
 
+@pytest.mark.no_cover  # which would follow the compiler
 def test_a_compiled_model_trains_like_an_eager_one():
     torch.manual_seed(0)
     net = Net(["a", "b"], MGDA(), dtype=torch.float32)
@@ -468,9 +469,10 @@ def test_recording_waits_for_no_device_that_the_weighting_does_not_wait_for():
         (lambda: FanOut(MGDA(), []), ValueError, "tasks is empty"),
         (lambda: FanOut(MGDA(), ["a", "b", "a"]), ValueError, "'a' is given 2 times"),
         (lambda: FanOut(MGDA(), "ab"), TypeError, "one string"),
+        (lambda: FanOut(["a", "b"], MGDA()), TypeError, "tasks is a MGDA, expected a sequence of names"),
         (lambda: FanOut(MGDA(), [1, 2]), TypeError, r"expected names \(str\)"),
         (lambda: FanOut("mgda", ["a"]), TypeError, "get_weighting"),
-        (lambda: FanOut(MGDA(), ["a"], on_nonfinite="ignore"), ValueError, "expected raise, skip, propagate"),
+        (lambda: FanOut(MGDA(), ["a"], on_nonfinite="ignore"), ValueError, "expected one of raise, skip, propagate"),
         (
             lambda: FanOut(MGDA(), ["left"])(torch.ones(1), tasks=["lfet"]),
             ValueError,
@@ -506,6 +508,12 @@ def test_layout_of_the_features_may_not_change_between_calls():
     images(features((2, 16, 12, 12)))  # image sizes may vary
     with pytest.raises(ValueError, match="as in earlier calls"):
         images(features((2, 32, 8, 8)))
+
+
+def test_a_weighting_that_returns_nothing_is_told():
+    z = FanOut(lambda _: None, ["a", "b"])(torch.ones(4, 2, requires_grad=True))
+    with pytest.raises(ValueError, match=r"returned a NoneType, expected \[2\] weights: does it end with return"):
+        (z["a"].sum() + z["b"].sum()).backward()
 
 
 @pytest.mark.parametrize("returned", [[0.5], [0.5, 0.5, 0.0], [float("nan"), 1.0]])

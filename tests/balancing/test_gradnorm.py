@@ -99,7 +99,7 @@ def test_the_first_loss_of_a_late_task_is_its_initial_one():
     assert weighting.initial_losses.tolist() == [2, 3, 7]
 
 
-@pytest.mark.parametrize("given", [{"b": 2.0, "a": 1.0}, [1.0, 2.0]])
+@pytest.mark.parametrize("given", [{"b": 2.0, "a": 1.0}, [1.0, 2.0], torch.tensor([1.0, 2.0])])
 def test_initial_losses_can_be_given(given):
     weighting = GradNorm(initial_losses=given)
     weighting.bind(("a", "b"))

@@ -453,6 +453,7 @@ def test_second_derivatives_are_refused_and_copies_protected(reduce):
         net.fan(net.features(x))["t0"].relu_()
 
 
+@pytest.mark.no_cover  # which would follow the compiler
 def test_a_compiled_model_trains_like_an_eager_one():
     net, _, x = pair(12, reduce="stream")
     net.step(x)
@@ -465,7 +466,7 @@ def test_a_compiled_model_trains_like_an_eager_one():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: FanOut(MGDA(), ["a"], reduce="float16"), "reduce='float16' is unknown, expected bfloat16, stream"),
+        (lambda: FanOut(MGDA(), ["a"], reduce="float16"), "expected one of bfloat16, stream"),
         (lambda: FanOut(get_weighting("pcgrad"), ["a"], reduce="stream"), None),
         (lambda: FanOut(get_weighting("graddrop"), ["a"], reduce="stream"), "expected reduce=None or"),
     ],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from counterpoint.balancing.blockwise import Memory, Plan
 from counterpoint.balancing.combine import Balance, OnNonfinite, Told, record
@@ -35,7 +35,7 @@ def backward(
     weighting: Weighting | Callable[[Tensor], Tensor],
     *,
     features: Tensor | Sequence[Tensor] | None = None,
-    shared: Iterable[Tensor] | Iterable[dict[str, object]] | None = None,
+    shared: nn.Module | Iterable[Tensor] | Iterable[dict[str, object]] | None = None,
     heads: HeadGradients = "own",
     tasks: Sequence[str] | None = None,
     every: int = 1,
@@ -65,7 +65,7 @@ def backward(
         losses: The scalar loss of each task that has one for this batch.
         weighting: A :class:`Weighting`, or any callable from a Gram matrix [T, T] to T weights.
         features: What the heads computed with, a tensor [B, ...] or several.
-        shared: Parameters, or param groups of an optimizer.
+        shared: The shared parameters, the module that holds them, or param groups of an optimizer.
         heads: ``"own"`` or ``"weighted"``, see above.
         tasks: Names of all T tasks, where some may lack labels; needed with ``process_group`` and for weightings that
             learn. Default: those of ``losses``.
@@ -164,14 +164,18 @@ def _reuse_of(weighting: object, every: int) -> Reuse:
     return known
 
 
-def _distinct(shared: Iterable[Tensor] | Iterable[dict[str, object]]) -> tuple[Tensor, ...]:
-    """Parameters, each once, from parameters or param groups."""
+def _distinct(shared: nn.Module | Iterable[Tensor] | Iterable[dict[str, object]]) -> tuple[Tensor, ...]:
+    """Parameters, each once, from a module, parameters or param groups."""
     if isinstance(shared, Tensor):
         raise TypeError("shared is a tensor, expected parameters such as encoder.parameters()")
-    if not hasattr(shared, "__iter__"):
+    if not isinstance(shared, nn.Module) and not hasattr(shared, "__iter__"):
         raise TypeError(f"shared is a {type(shared).__name__}, expected parameters such as encoder.parameters()")
     found: dict[int, Tensor] = {}
-    for item in shared:
+    for item in shared.parameters() if isinstance(shared, nn.Module) else shared:
+        if isinstance(item, dict) and "params" not in item:
+            raise ValueError(
+                f"shared holds a dict of {list(item)}, expected param groups of an optimizer: 'params': [...]"
+            )
         group = item["params"] if isinstance(item, dict) else [item]
         for parameter in group:  # type: ignore[attr-defined]
             if not isinstance(parameter, Tensor):

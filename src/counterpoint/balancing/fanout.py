@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import warnings
-import weakref
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
 
 import torch
 from torch import Tensor, nn
 
+from counterpoint.balancing.anchors import Anchors
 from counterpoint.balancing.combine import Balance, OnNonfinite, Told
 from counterpoint.balancing.fan_node import Fan, Tell, branch
 from counterpoint.balancing.layout import (
     HeadGradients,
     Shapes,
+    by_task,
     checked_layout,
     checked_scaler,
     checked_tensors,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from counterpoint.balancing.step_record import StepRecord
+
+    Features = Tensor | Sequence[Tensor]
+    Fanned = dict[str, Tensor] | dict[str, tuple[Tensor, ...]]
 
 
 class FanOut(nn.Module):
@@ -131,7 +135,7 @@ class FanOut(nn.Module):
         self.last: StepRecord | None = None
         self.skipped: Counter[str] = Counter()
         self._heard = Told()
-        self._anchors: list[tuple[weakref.ref[Tensor] | None, Tensor]] = []
+        self._anchors = Anchors()
         self._shapes: Shapes | None = None
         self._warned = False
         self._weighted: WeightedHeads | None = None
@@ -145,9 +149,7 @@ class FanOut(nn.Module):
     def forward(
         self, features: Sequence[Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, tuple[Tensor, ...]]: ...
-    def forward(
-        self, features: Tensor | Sequence[Tensor], tasks: Sequence[str] | None = None
-    ) -> dict[str, Tensor] | dict[str, tuple[Tensor, ...]]:
+    def forward(self, features: Features, tasks: Sequence[str] | None = None) -> Fanned:
         """Fans the features out.
 
         Args:
@@ -162,7 +164,9 @@ class FanOut(nn.Module):
                 without heads.
             TypeError: if a feature is not a tensor of real numbers.
         """
-        names = self.tasks if tasks is None else self._named(tasks)
+        names = self.tasks if tasks is None else ()  # none is allowed: a rank without labels goes backward, too
+        if tasks is not None and len(tasks):
+            names = tuple(known(name, self.tasks) for name in checked_names(tasks))
         if self.training and torch.is_grad_enabled():
             fan = self._fan_uncompiled if torch.compiler.is_compiling() else self._fan
             return cast("dict[str, Tensor]", fan(features, names))
@@ -189,7 +193,7 @@ class FanOut(nn.Module):
             tensor([1., 1.], dtype=torch.float64)
         """
         values = checked_losses(losses, self.tasks)
-        anchors, self._anchors = self._pending(), []
+        anchors = self._anchors.take()
         if not values and not anchors:
             return torch.zeros((), requires_grad=True)
         return cast("Tensor", Tell.apply(self, tuple(values), *values.values(), *anchors))  # type: ignore[no-untyped-call]
@@ -229,24 +233,16 @@ class FanOut(nn.Module):
 
     def _reached(self, node: object, loan: Loan | None) -> None:
         """Lets go of what belongs to a use of the layer that backward has come to."""
-        self._anchors = [(use, anchor) for use, anchor in self._anchors if anchor.grad_fn is not node]
+        self._anchors.reached(node)
         if self._weighted is not None and loan is not None:
             self._weighted.end(loan)
 
-    def _pending(self) -> list[Tensor]:
-        """Anchors of the uses whose features somebody still holds; those without any task belong to this step."""
-        return [anchor for use, anchor in self._anchors if use is None or use() is not None]
-
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _fan_uncompiled(
-        self, features: Tensor | Sequence[Tensor], names: tuple[str, ...]
-    ) -> dict[str, Tensor] | dict[str, tuple[Tensor, ...]]:
+    def _fan_uncompiled(self, features: Features, names: tuple[str, ...]) -> Fanned:
         """Compiled models break their graph here: the weighting runs on the host. Evaluation needs no break."""
         return self._fan(features, names)
 
-    def _fan(
-        self, features: Tensor | Sequence[Tensor], names: tuple[str, ...]
-    ) -> dict[str, Tensor] | dict[str, tuple[Tensor, ...]]:
+    def _fan(self, features: Features, names: tuple[str, ...]) -> Fanned:
         if torch._C._current_graph_task_id() == -1:  # noqa: SLF001  (a checkpoint may call this inside backward)
             self._forget()  # a backward pass that raised did not come to it
         several = not isinstance(features, Tensor)
@@ -254,7 +250,12 @@ class FanOut(nn.Module):
         self._shapes = checked_layout(tensors, self._shapes)
         live = [position for position, tensor in enumerate(tensors) if tensor.requires_grad]
         if live:
-            loan = self._loan(names)
+            if self.heads == "weighted" and self._weighted is None:
+                raise ValueError(
+                    "heads='weighted' and no heads given, expected FanOut(..., head_modules={task: module}), "
+                    "fan.attach(heads), or the FanOut inside a MultiTaskModel"
+                )
+            loan = None if self._weighted is None else self._weighted.open(names)
             given = [tensors[position] for position in live]
             tokens = loan.tokens if loan is not None else ()
             arrivals = self._reduction.arrivals(given)
@@ -267,35 +268,12 @@ class FanOut(nn.Module):
                 accept(self.weighting, "features", heads=self.heads, every=self._reuse.every, ranks=self.ranks)
                 self._reduction.accept(self._balance)
                 self.ranks.meet()
-                use = weakref.ref(copies[0]) if copies else None
-                self._anchors = [(old, kept) for old, kept in self._anchors if old is not None and old() is not None]
-                self._anchors.append((use, anchor))
+                self._anchors.add(copies, anchor)
         else:
             copies = []
             self._warn_frozen()
-        if live and not several:
-            return dict(zip(names, copies, strict=True))
-        fanned: dict[str, tuple[Tensor, ...]] = {}
-        for index, name in enumerate(names):
-            own = list(tensors)
-            for offset, position in enumerate(live):
-                own[position] = copies[index * len(live) + offset]
-            fanned[name] = tuple(own)
+        fanned = by_task(names, tensors, live, copies)
         return fanned if several else {name: own[0] for name, own in fanned.items()}
-
-    def _named(self, tasks: Sequence[str]) -> tuple[str, ...]:
-        """The tasks of a call; none is allowed: a rank without labels goes backward with the others."""
-        return tuple(known(name, self.tasks) for name in checked_names(tasks)) if len(tasks) else ()
-
-    def _loan(self, names: tuple[str, ...]) -> Loan | None:
-        if self.heads == "own":
-            return None
-        if self._weighted is None:
-            raise ValueError(
-                "heads='weighted' and no heads given, expected FanOut(..., head_modules={task: module}), "
-                "fan.attach(heads), or the FanOut inside a MultiTaskModel"
-            )
-        return self._weighted.open(names)
 
     def extra_repr(self) -> str:
         """Options for ``repr``."""
@@ -308,7 +286,7 @@ class FanOut(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what belongs to a backward pass that has not run."""
-        return self.__dict__ | {"_anchors": [], "_heard": Told()}
+        return self.__dict__ | {"_anchors": Anchors(), "_heard": Told()}
 
     def _warn_frozen(self) -> None:
         if not self._warned:

@@ -75,5 +75,32 @@ def checked_layout(tensors: Sequence[Tensor], before: Shapes | None) -> Shapes:
     return shapes
 
 
+def by_task(
+    names: Sequence[str], tensors: Sequence[Tensor], live: Sequence[int], copies: Sequence[Tensor]
+) -> dict[str, tuple[Tensor, ...]]:
+    """What each task gets of n features.
+
+    Args:
+        names: The tasks.
+        tensors: The features, which tasks get themselves where nothing flows back.
+        live: Positions of those that have copies.
+        copies: Of the live ones, task by task.
+
+    Example:
+        >>> import torch
+        >>> frozen, live = torch.zeros(1), torch.zeros(2)
+        >>> fanned = by_task(["a", "b"], [frozen, live], [1], [live + 1, live + 2])
+        >>> {task: [part.tolist() for part in own] for task, own in fanned.items()}
+        {'a': [[0.0], [1.0, 1.0]], 'b': [[0.0], [2.0, 2.0]]}
+    """
+    fanned: dict[str, tuple[Tensor, ...]] = {}
+    for index, name in enumerate(names):
+        own = list(tensors)
+        for offset, position in enumerate(live):
+            own[position] = copies[index * len(live) + offset]
+        fanned[name] = tuple(own)
+    return fanned
+
+
 def _shown(shapes: Shapes) -> str:
     return ", ".join(f"[{', '.join(('B', *map(str, shape)))}]" for shape in shapes)

@@ -69,7 +69,13 @@ def weights_of(weighting: Weighting | Callable[[Tensor], Tensor], step: Step) ->
         given = weighting.weigh(step)
     else:
         given = weighting(step.gram)
-    weights = torch.as_tensor(given).detach().to(step.gram.dtype)
+    try:
+        weights = torch.as_tensor(given).detach().to(step.gram.dtype)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(
+            f"weighting {one_line(weighting)} returned a {type(given).__name__}, expected [{len(step.gram)}] weights: "
+            "does it end with return?"
+        ) from None
     if weights.shape != step.gram.shape[:1]:
         raise ValueError(
             f"weighting {one_line(weighting)} returned shape {list(weights.shape)}, expected [{len(step.gram)}], one "

@@ -64,8 +64,8 @@ class GradNorm(Weighting):
             raise ValueError(f"alpha={alpha}, expected a non-negative finite number")
         if not 0 < lr < math.inf:
             raise ValueError(f"lr={lr}, expected a positive finite number")
-        given = initial_losses.values() if isinstance(initial_losses, Mapping) else initial_losses or ()
-        if not all(0 < loss < math.inf for loss in given):
+        given = initial_losses.values() if isinstance(initial_losses, Mapping) else initial_losses
+        if given is not None and not all(0 < loss < math.inf for loss in given):
             raise ValueError(f"initial_losses={initial_losses}, expected positive finite numbers")
         self.alpha = alpha
         self.lr = lr
