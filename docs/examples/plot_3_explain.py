@@ -205,8 +205,8 @@ _ = figure.legend(frameon=False, ncols=2, loc="outside lower center")
 # sphinx_gallery_end_ignore
 
 # %%
-# Two things to be careful about. The best step above was chosen on test rows. That will do
-# for this question; to choose a network, use validation rows. And intervals cover the
+# Two things to be careful about. The best step above was chosen on test rows. That will
+# do for this question; to choose a network, use validation rows. And intervals cover the
 # training's randomness on *one* split of the rows, not what another split would show.
 #
 # What to try next
