@@ -92,9 +92,9 @@ def test_the_tables_numbers_are_those_of_the_scores(demo):
             change = f"{pd.Series(task_delta(scores, method, task)).mean():+.1f} %"
             assert change in text
     # Single-task training needs a model a task: seconds and parameters are those of both.
-    assert "Training time all models of one seed 9.0 s ± 1.4 s 6.5 s ± 0.7 s" in text
-    assert "Models to train and serve 2 1 1" in text
-    assert "Parameters of all models 2,000 1,200 1,200" in text
+    assert "Training time all networks of one seed 9.0 s ± 1.4 s 6.5 s ± 0.7 s" in text
+    assert "Networks to train and serve 2 1 1" in text
+    assert "Parameters of all networks 2,000 1,200 1,200" in text
 
 
 def test_curves_are_means_over_seeds_with_the_range_as_band(demo):
@@ -167,7 +167,7 @@ def test_absent_weights_baseline_seeds_pictures_and_facts(fabricate):
     assert "No cosines were recorded." in page.text
     assert "Δm" not in page.text
     assert "±" not in page.text
-    assert "What the models see" not in page.text
+    assert "What the networks see" not in page.text
     assert "One seed, so there is no spread." in page.text
     assert len(page.figures) == 6
 

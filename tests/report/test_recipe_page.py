@@ -34,7 +34,7 @@ SECTIONS = (
     "Every metric on test rows",
     "What the networks see and say",
     "Validation by epoch",
-    "How this was done",
+    "How it was made",
 )
 SOME = ("single", "uniform", "mgda", "dibs")
 OTHERS = [method for method in LABELS if method != "single"]

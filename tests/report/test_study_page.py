@@ -44,7 +44,7 @@ class Tables(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
-        if attrs.get("role") == "region":
+        if attrs.get("role") == "group":
             self._label = attrs["aria-label"]
             self.tables.setdefault(self._label, [])
         elif tag == "tr":
@@ -241,7 +241,7 @@ def test_many_tasks_and_methods_keep_their_groups():
     assert measured[0].endswith("Recommended.")
     assert "Not proven" in section.methods[0][2].proof
     assert "Proven: no grouping with at most 5 networks" not in section.methods[0][2].proof
-    squares = Page(f'<script type="application/json">{section.affinity.plots[0].json}</script>').figures[0]
+    squares = Page(f'<script type="application/json">{section.affinity.map.plots[0].json}</script>').figures[0]
     assert len(squares["layout"]["shapes"]) == 3
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from counterpoint.report.figures import INK, Plot, blank, literal, short
 from counterpoint.report.memberships import ordered, significant
+from counterpoint.report.sections import Group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,49 @@ _COLORS = [[0, "#b2182b"], [0.5, "#f7f7f7"], [1, "#2166ac"]]
 _UNKNOWN = "#d3cfc6"
 # A single extreme pair would leave the rest of the map pale.
 _SATURATED = 0.98
+
+
+@dataclass(frozen=True)
+class AffinitySection:
+    """What a page says about an affinity: what it means, its two ends, and the heat map."""
+
+    meaning: str
+    extremes: str
+    map: Group
+
+
+def affinity_section(affinity: Affinity, networks: Sequence[Network], squares: str) -> AffinitySection | None:
+    """The affinity in words and as a heat map, or None where nothing was measured.
+
+    Args:
+        affinity: The measured affinity.
+        networks: The grouping that orders the tasks; may be empty.
+        squares: Whose groups the squares are, for example ``"the groups"``.
+    """
+    plot = affinity_map(affinity, networks)
+    if plot is None:
+        return None
+    caption = "Rows step, columns are affected: blue helps, red harms."
+    caption += f" Squares are {squares}: the tasks that one network serves." if networks else ""
+    if saturates(affinity):
+        caption += " The strongest colours stand for values at and beyond the ends of the scale."
+    return AffinitySection(meaning(affinity), extremes(affinity), Group("", caption, [plot], []))
+
+
+def meaning(affinity: Affinity) -> str:
+    """What the numbers are.
+
+    Example:
+        >>> from counterpoint.affinity import Affinity
+        >>> lookahead = Affinity([[0, 0.2], [0.1, 0]], ["left", "right"], about={"per_lr": True})
+        >>> "shares of that loss, divided by the learning rate" in meaning(lookahead)
+        True
+    """
+    unit = " The numbers are shares of that loss, divided by the learning rate." if affinity.about.get("per_lr") else ""
+    return (
+        f"Affinity tells how much a training step on one task lowers the loss of another.{unit} Above zero the step "
+        "helps, below zero it harms."
+    )
 
 
 def affinity_map(affinity: Affinity, networks: Sequence[Network]) -> Plot | None:
@@ -50,7 +95,8 @@ def affinity_map(affinity: Affinity, networks: Sequence[Network]) -> Plot | None
         xgap=1,
         ygap=1,
         colorscale=_COLORS,
-        colorbar={"thickness": 10, "len": 0.9, "outlinewidth": 0, "tickfont": {"size": 10}, "nticks": 5},
+        colorbar={"thickness": 10, "len": 0.9, "outlinewidth": 0, "tickfont": {"size": 10}, "nticks": 5}
+        | {"exponentformat": "none"},
         customdata=[[_hover(shown, i, j) for j in places] for i in places],
         hovertemplate="%{customdata}<extra></extra>",
         hoverongaps=False,

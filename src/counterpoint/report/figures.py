@@ -254,6 +254,8 @@ def blank() -> Any:  # plotly is untyped
         "zeroline": False,
         "fixedrange": True,
     }
+    # As in the text: 0.0002, not 200μ.
+    axis |= {"exponentformat": "none", "separatethousands": True}
     axis |= {"title": {"font": {"size": 12, "color": FAINT}, "standoff": 6}, "nticks": 5, "automargin": True}
     return go.Figure(
         layout={

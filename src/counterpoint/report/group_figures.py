@@ -135,28 +135,30 @@ def cost_and_quality(methods: Sequence[GroupMethod], measure: str) -> Plot | Non
                     hovertemplate=f"{literal(method.label)}, one draw: %{{y:+.2f}} %<extra></extra>",
                 )
             )
+    times = [method.seconds.mean / scale for method in drawn]
+    logarithmic = min(times) > 0 and max(times) > 10 * min(times)
+    middle = math.sqrt(min(times) * max(times)) if logarithmic else (min(times) + max(times)) / 2
     # What is drawn last lies on top: the references' names and task affinity are not to be hidden.
     for method in sorted(drawn, key=lambda method: (method.family in _BESIDE, method.family == TAG)):
         look, estimate = method.looks, getattr(method, measure)
         beside = _BESIDE.get(method.family)
         said = "the reference" if estimate is None else figures_of(estimate)
-        name, time = literal(method.label), duration(method.seconds.mean)
+        name, time, at = literal(method.label), duration(method.seconds.mean), method.seconds.mean / scale
         figure.add_trace(
             go.Scatter(
-                x=[method.seconds.mean / scale],
+                x=[at],
                 y=[estimate.mean if estimate else 0.0],
                 error_y=_bars([estimate], look.tint(0.6)) if estimate else None,
                 mode="markers+text",
                 marker={"size": 12 if beside else 19, "color": look.color, "line": {"color": "white", "width": 1.5}},
                 text=[beside or str(method.size)],
-                textposition="bottom right" if beside else "middle center",
+                # Towards the middle, where there is room for a word.
+                textposition=f"bottom {'left' if at > middle else 'right'}" if beside else "middle center",
                 textfont={"color": look.color, "size": 11} if beside else {"color": "white", "size": 10},
                 name=name,
                 hovertemplate=f"<b>{name}</b><br>{said}<br>{time}<extra></extra>",
             )
         )
-    times = [method.seconds.mean / scale for method in drawn]
-    logarithmic = min(times) > 0 and max(times) > 10 * min(times)
     figure.update_xaxes(title_text=f"training time with search ({unit})")
     if logarithmic:
         ends = [math.log10(min(times)) - 0.12, math.log10(max(times)) + 0.12]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from counterpoint.report.affinity_map import extremes
+from counterpoint.report.affinity_map import affinity_section
 from counterpoint.report.document import ReportError, document, write
 from counterpoint.report.group_choice import choose
 from counterpoint.report.group_methods import TAG, TOGETHER, complete_scores, method_rows
-from counterpoint.report.group_sections import affinity_group, cost_group, size_group
+from counterpoint.report.group_sections import cost_group, size_group
 from counterpoint.report.group_tables import COLUMNS, group_overview, methods_table
 from counterpoint.report.group_verdict import group_verdict
 from counterpoint.report.memberships import groups_of
@@ -68,8 +68,7 @@ def render_groups(results: GroupResults) -> str:
         seeds=int(scores["seed"].nunique()) if len(scores) else 0,
         groups=groups,
         shown=shown,
-        affinity=affinity_group(results, groups.get(shown, [])),
-        extremes=extremes(results.affinity),
+        affinity=affinity_section(results.affinity, groups[shown][0].networks if shown in groups else (), "the groups"),
         sizes=size_group(results, methods),
         costs=cost_group(methods),
         columns=COLUMNS,

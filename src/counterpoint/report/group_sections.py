@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from counterpoint.report import group_figures
-from counterpoint.report.affinity_map import affinity_map, saturates
 from counterpoint.report.group_figures import Predicted
 from counterpoint.report.group_methods import TAG, TOGETHER, looks
 from counterpoint.report.sections import Group
@@ -16,25 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from counterpoint.report.group_methods import GroupMethod
-    from counterpoint.report.memberships import Groups
     from counterpoint.study.group_results import Candidate, GroupResults
 
 MEASURES = ("delta", "reduction")
-
-
-def affinity_group(results: GroupResults, groups: Sequence[Groups]) -> Group | None:
-    """The affinity heat map in the order of the first of ``groups``, or None where nothing was measured."""
-    plot = affinity_map(results.affinity, groups[0].networks if groups else ())
-    if plot is None:
-        return None
-    squares = " Squares are the groups: the tasks that one network serves." if groups else ""
-    ends = (
-        " The strongest colours stand for values at and beyond the ends of the scale."
-        if saturates(results.affinity)
-        else ""
-    )
-    caption = f"Rows step, columns are affected: blue helps, red harms.{squares}{ends}"
-    return Group("", caption, [plot], [])
 
 
 def size_group(results: GroupResults, methods: Sequence[GroupMethod]) -> Group | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from counterpoint.report.affinity_map import affinity_map, extremes, saturates
+from counterpoint.report.affinity_map import AffinitySection, affinity_section
 from counterpoint.report.group_figures import Predicted, predicted_scores
 from counterpoint.report.memberships import Groups, members, proof
 from counterpoint.report.sections import Group
@@ -24,14 +24,12 @@ class GroupsSection:
     """Affinity and groups.
 
     Attributes:
-        extremes: The two ends of the affinity, in sentences.
-        affinity: The heat map, None where nothing was measured.
+        affinity: In words and as a heat map, None where nothing was measured.
         sizes: Predicted score by number of networks, None where fewer than two sizes were searched.
         methods: Each grouping with what stands above it, and whether it is the one chosen.
     """
 
-    extremes: str
-    affinity: Group | None
+    affinity: AffinitySection | None
     sizes: Group | None
     methods: list[tuple[Method, str, Groups, bool]]
 
@@ -49,24 +47,17 @@ def groups_section(results: StudyResults) -> GroupsSection | None:
     shown = shown or max(grouped, key=lambda method: len(method.networks), default=None)
     found = [(method, _measured(results, method), _groups(results, method), method is shown) for method in grouped]
     return GroupsSection(
-        extremes=extremes(results.affinity) if results.affinity is not None else "",
-        affinity=_heat_map(results, shown),
+        affinity=_affinity(results, shown),
         sizes=_sizes(grouped),
         methods=found,
     )
 
 
-def _heat_map(results: StudyResults, shown: Method | None) -> Group | None:
+def _affinity(results: StudyResults, shown: Method | None) -> AffinitySection | None:
     if results.affinity is None:
         return None
-    plot = affinity_map(results.affinity, shown.networks if shown else ())
-    if plot is None:
-        return None
-    caption = "Rows step, columns are affected: blue helps, red harms."
-    caption += f" Squares are the groups of {shown.label}: the tasks that one network serves." if shown else ""
-    if saturates(results.affinity):
-        caption += " The strongest colours stand for values at and beyond the ends of the scale."
-    return Group("", caption, [plot], [])
+    networks, whose = (shown.networks, f"the groups of {shown.label}") if shown else ((), "")
+    return affinity_section(results.affinity, networks, whose)
 
 
 def _sizes(grouped: list[Method]) -> Group | None:

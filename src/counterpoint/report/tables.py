@@ -139,17 +139,17 @@ def _delta_row(scores: pd.DataFrame, methods: list[Method]) -> Row:
 
 def _cost_rows(scores: pd.DataFrame, methods: list[Method]) -> list[Row]:
     runs = scores.drop_duplicates(["method", "run"])  # methods may share a run: groupings share networks
-    seconds, models, parameters = [], [], []
+    seconds, networks, parameters = [], [], []
     for method in methods:
         by_seed = runs[runs["method"] == method.key].groupby("seed")
         estimate = Estimate.of(list(by_seed["seconds"].sum().astype(float)))
         seconds.append(Cell(duration(estimate.mean), f"± {duration(estimate.spread)}" if estimate.seeds > 1 else ""))
-        models.append(Cell(_range(by_seed["run"].count())))
+        networks.append(Cell(_range(by_seed["run"].count())))
         parameters.append(Cell(_range(by_seed["parameters"].sum())))
     return [
-        Row("Training time", "all models of one seed", seconds),
-        Row("Models", "to train and serve", models),
-        Row("Parameters", "of all models", parameters),
+        Row("Training time", "all networks of one seed", seconds),
+        Row("Networks", "to train and serve", networks),
+        Row("Parameters", "of all networks", parameters),
     ]
 
 

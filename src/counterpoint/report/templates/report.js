@@ -3,6 +3,7 @@
   "use strict";
   const config = { displayModeBar: false, scrollZoom: false, doubleClick: false, showTips: false, responsive: false };
   const plots = [...document.querySelectorAll(".plot")];
+  const tables = [...document.querySelectorAll(".scroll > table")];
   const folds = [...document.querySelectorAll("details")];
   const sizes = new WeakMap();
 
@@ -43,9 +44,11 @@
     folded.forEach((fold) => { fold.open = true; });
     document.documentElement.classList.add("paper");
     plots.forEach(show);
+    tables.forEach((table) => { table.style.zoom = Math.min(1, table.parentElement.clientWidth / table.scrollWidth); });
   });
   addEventListener("afterprint", () => {
     document.documentElement.classList.remove("paper");
+    tables.forEach((table) => { table.style.zoom = ""; });
     folded.forEach((fold) => { fold.open = false; });
     plots.forEach(show);
   });
