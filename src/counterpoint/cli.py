@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import io
 import sys
+from argparse import ArgumentError
 from typing import TYPE_CHECKING, NoReturn
 
-from counterpoint.commands.parser import COMMANDS, make_parser
+from counterpoint.commands.mistakes import in_one_line
+from counterpoint.commands.parser import COMMANDS, make_parser, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+# What is left of a command that was interrupted.
+_LOST = "nothing was written"
+_LEFT = {
+    "study": "finished runs are kept: the same command goes on from there",
+    "recipe": "finished trainings are kept unless the recipe groups tasks: the same command goes on from there",
+    **dict.fromkeys(("group", "explain", "demo"), "this study's results were not saved"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -19,6 +30,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(arguments: Sequence[str] | None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
+    command = next((word for word in given if word in COMMANDS), None)
+    try:
+        return _do(given)
+    except ArgumentError as error:
+        options = () if command is None else options_of(command)
+        return _complain(in_one_line(str(error), command, list(COMMANDS), options))
+    except (ValueError, OSError, ArithmeticError) as error:
+        return _complain(" ".join(str(error).split()))
+    except ImportError as error:
+        return _complain(f"{error}; this command needs the extra 'study': pip install 'counterpoint[study]'")
+    except KeyboardInterrupt:
+        return _complain(f"interrupted; {_LEFT.get(command or '', _LOST)}", code=130)
+
+
+def _do(given: list[str]) -> int:
     try:
         parser = make_parser(given)
     except ImportError:
@@ -28,22 +54,13 @@ def _run(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):  # an arrow that the terminal cannot show must not end a study
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    lost = "this study's results were not saved"
+    chosen = parser.parse_args(given)
+    options = chosen[chosen.subcommand].as_dict()
+    options.pop("config", None)
     try:
-        chosen = parser.parse_args(given)
-        options = chosen[chosen.subcommand].as_dict()
-        options.pop("config", None)
-        if chosen.subcommand == "study":
-            lost = "finished runs are kept: the same command goes on from there"
         COMMANDS[chosen.subcommand](**options)
-    except (ValueError, OSError, ArithmeticError) as error:
-        return _complain(" ".join(str(error).split()))
-    except ImportError as error:
-        return _complain(f"{error}; this command needs the extra 'study': pip install 'counterpoint[study]'")
     except BrokenProcessPool:
         return _complain("a training process was killed, perhaps for want of memory; try fewer --workers")
-    except KeyboardInterrupt:
-        return _complain(f"interrupted; {lost}", code=130)
     return 0
 
 

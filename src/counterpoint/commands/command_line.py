@@ -7,6 +7,8 @@ import json
 import shlex
 from typing import TYPE_CHECKING
 
+from counterpoint.commands.lists import listed
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -16,35 +18,33 @@ def command_line(command: Callable[..., None], options: Mapping[str, object], *p
 
     Args:
         command: The command.
-        options: What it was called with; a list is given item by item, values that are not plain as JSON.
+        options: What it was called with; values that are not plain are given as JSON.
         positional: Names of options that are given without their name.
 
     Example:
-        >>> def fry(eggs: int = 2, pan: str = "") -> None: ...
-        >>> command_line(fry, {"eggs": 3, "pan": ""})
-        'counterpoint fry --eggs=3'
+        >>> def fry(eggs: int = 2, pan: str = "", salt: bool = False) -> None: ...
+        >>> command_line(fry, {"eggs": 3, "pan": "", "salt": True})
+        'counterpoint fry --eggs=3 --salt'
     """
     defaults = {name: option.default for name, option in inspect.signature(command).parameters.items()}
     changed = {name: value for name, value in options.items() if value != defaults[name]}
     first = [_text(changed[name]) for name in positional if name in changed]
     given = [
-        f"--{name.replace('_', '-')}={_text(item)}"
+        word
         for name, value in changed.items()
         if name not in positional
-        for item in (value if isinstance(value, list) else [value])
+        for word in _said(name.replace("_", "-"), value, repeated=isinstance(defaults[name], list))
     ]
     return shlex.join(["counterpoint", command.__name__, *first, *given])
 
 
+def _said(name: str, value: object, *, repeated: bool) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    if isinstance(value, list):
+        return [f"--{name}={_text(item)}" for item in (value if repeated else [listed(value)])]
+    return [f"--{name}={_text(value)}"]
+
+
 def _text(value: object) -> str:
     return json.dumps(value) if isinstance(value, dict) else str(value)
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Names that were given separated by commas.
-
-    Example:
-        >>> names("left, right,")
-        ('left', 'right')
-    """
-    return tuple(name.strip() for name in text.split(",") if name.strip())

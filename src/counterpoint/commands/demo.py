@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from counterpoint.commands.command_line import command_line
+from counterpoint.commands.lists import names
+
 
 def demo(  # noqa: PLR0917  (the command's options)
     seeds: int = 2,
@@ -29,8 +32,8 @@ def demo(  # noqa: PLR0917  (the command's options)
         train_rows: number of training pairs.
         workers: trainings side by side, by default one a core.
     """
+    options = dict(locals())
     import os  # noqa: PLC0415
-    import shlex  # noqa: PLC0415
 
     from counterpoint.data import DigitPairs  # noqa: PLC0415
     from counterpoint.report import verdict, write_report  # noqa: PLC0415
@@ -39,24 +42,18 @@ def demo(  # noqa: PLR0917  (the command's options)
     from counterpoint.training import FitSettings  # noqa: PLC0415
 
     study = Demo(
-        tuple(name.strip().lower() for name in weightings.split(",") if name.strip()),
+        names(weightings),
         seeds,
         FitSettings(epochs=epochs, precision=precision),
         DigitPairs(train_rows=train_rows),
         out,
         workers if workers is not None else os.cpu_count() or 1,
     )
-    options = ("seeds", seeds), ("epochs", epochs), ("weightings", weightings), ("precision", precision)
-    command = shlex.join(
-        [
-            "counterpoint",
-            "demo",
-            *(f"--{name}={value}" for name, value in (*options, ("train_rows", train_rows))),
-        ]
-    )
     console.print(f"{len(study.runs)} trainings, {study.workers} side by side, into {out}")
     with StudyProgress(study.runs) as progress:
-        results = study.run(command, progress.update, lambda index, outcome: progress.done(index, outcome.scores))
+        results = study.run(
+            command_line(demo, options), progress.update, lambda index, outcome: progress.done(index, outcome.scores)
+        )
     page = write_report(results, out / "report.html").resolve()
     console.print(results_table(results.scores))
     for sentence in verdict(results.scores):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from counterpoint.commands.command_line import command_line, names
+from counterpoint.commands.command_line import command_line
+from counterpoint.commands.lists import names
 
 
 def explain(  # noqa: PLR0917  (the command's options)
@@ -25,7 +26,8 @@ def explain(  # noqa: PLR0917  (the command's options)
 
     Args:
         data: what to train on.
-        weightings: how tasks that share the network are balanced besides uniformly, separated by commas; none with "".
+        weightings: how tasks that share the network are balanced besides uniformly, separated by commas,
+            such as mgda,cagrad(c=0.4); none with "".
         seeds: trainings of each network, at least 2; with 2 only large differences are found.
         curvature: whether to look at curvature, which takes about as long as the training.
         epochs: passes over the training rows; by default what suits the data.

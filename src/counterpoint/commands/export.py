@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from counterpoint.commands.command_line import names
+from counterpoint.commands.lists import names
 
 
 def export(bundle: Path, to: Literal["onnx", "torch"] = "onnx", out: Path = Path("exported"), tasks: str = "") -> None:

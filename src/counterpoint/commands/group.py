@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from counterpoint.commands.command_line import command_line, names
+from counterpoint.commands.command_line import command_line
+from counterpoint.commands.lists import names
 
 if TYPE_CHECKING:
     from counterpoint.study.proposals import GroupingRules
@@ -38,7 +39,7 @@ def group(  # noqa: PLR0917  (the command's options)
 
     Args:
         affinity: a saved affinity (JSON), to be grouped as it is.
-        data: what to train on.
+        data: what to train on, yeast or digits.
         networks: the most networks that you would serve.
         seeds: trainings of each network; intervals need at least 2.
         serve: tasks to be served, separated by commas; all by default. The others may only help.
@@ -50,7 +51,7 @@ def group(  # noqa: PLR0917  (the command's options)
             (trains every set; at most 5 tasks); none with "".
         method: how affinities are measured; last-layer is first-order at the encoder's last layer, for deep encoders.
         every: training steps from one measurement to the next.
-        weighting: how tasks that share a network are balanced.
+        weighting: how tasks that share a network are balanced, such as mgda or cagrad(c=0.4).
         epochs: passes over the training rows; by default what suits the data.
         replicates: each seed splits the rows, measures and groups by itself; for comparing methods.
         out: folder for results, report, logs and checkpoints; by default runs/group, nothing for a saved affinity.
@@ -61,10 +62,8 @@ def group(  # noqa: PLR0917  (the command's options)
 
     rules = GroupingRules(names(serve), singletons, largest, _pairs(apart), time_limit)
     if (affinity is None) == (data is None):
-        given = "neither" if affinity is None else "both"
-        raise ValueError(
-            f"{given} a saved affinity and --data given, expected one of them: a JSON file, or --data yeast"
-        )
+        given = "neither a saved affinity nor --data is" if affinity is None else "both a saved affinity and --data are"
+        raise ValueError(f"{given} given, expected one of them: a JSON file, or --data yeast")
     if affinity is not None:
         _group_saved(affinity, networks, rules, out)
         return

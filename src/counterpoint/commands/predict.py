@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path  # noqa: TC003  (the command line reads the annotation)
 from typing import TYPE_CHECKING
 
-from counterpoint.commands.command_line import names
+from counterpoint.commands.lists import names
 
 if TYPE_CHECKING:
     import pandas as pd

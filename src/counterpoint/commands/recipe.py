@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from counterpoint.commands.command_line import command_line, names
+from counterpoint.commands.command_line import command_line
+from counterpoint.commands.lists import names
 
 if TYPE_CHECKING:
     from counterpoint.study.recipes.recipe import Recipe

@@ -6,22 +6,23 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from counterpoint.commands.command_line import command_line, names
+from counterpoint.commands.command_line import command_line
+from counterpoint.commands.lists import names
 
 
 def study(  # noqa: PLR0917  (options of a command line)
     table: str | None = None,
-    targets: str = "",
+    targets: list[str] | str = "",
     task: list[str] = [],  # noqa: B006  (read only; what the command line shows as the default)
     networks: int | None = None,
     minutes: float | None = None,
-    weightings: str = "mgda,dibs",
+    weightings: list[str] | str = "mgda,dibs",
     seeds: int = 3,
     scale_trials: int = 4,
     architecture: Literal["mlp", "mmoe", "ple"] = "mlp",
     hidden: str | int = "256,256",
-    features: str = "",
-    drop: str = "",
+    features: list[str] | str = "",
+    drop: list[str] | str = "",
     split: Literal["auto", "random", "stratified", "grouped", "time"] = "auto",
     group_by: str | None = None,
     time_by: str | None = None,
@@ -51,11 +52,12 @@ def study(  # noqa: PLR0917  (options of a command line)
 
     Args:
         table: the table: CSV, .csv.gz or Parquet.
-        targets: columns to predict, separated by commas.
+        targets: columns to predict, separated by commas; one with a comma in its name in double quotes.
         task: what targets are where that is not to be inferred, such as price:regression:log or visits:count.
         networks: the most networks to serve; by default no limit.
         minutes: the time to stay within; what is least useful is dropped first, and said.
-        weightings: what to balance tasks with besides the plain sum of their losses, separated by commas.
+        weightings: what to balance tasks with besides the plain sum of their losses, separated by commas; options of
+            one in brackets, such as cagrad(c=0.4).
         seeds: trainings of each network.
         scale_trials: vectors of loss scales to try.
         architecture: the network for tables.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from counterpoint.study.weighting_choice import written
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -29,7 +31,7 @@ class Comparison:
 
     Attributes:
         networks: The most networks to serve, ``None`` for no limit.
-        weightings: Names of the weightings to try besides the plain sum of the losses.
+        weightings: The weightings to try besides the plain sum of the losses, such as ``"cagrad(c=0.4)"``.
         seeds: Trainings of each network.
         scale_trials: Vectors of loss scales to try.
         minutes: The time to stay within, ``None`` for as long as it takes.
@@ -58,7 +60,7 @@ class Comparison:
             raise ValueError(f"networks is {self.networks}, expected at least 1")
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
             raise ValueError(f"minutes is {self.minutes:g}, expected a positive number, or none for no limit")
-        object.__setattr__(self, "weightings", tuple(name.lower() for name in self.weightings))
+        object.__setattr__(self, "weightings", tuple(written(name) for name in self.weightings))
         for name in self.weightings:
             if self.weightings.count(name) > 1:
                 raise ValueError(f"weighting {name!r} is given twice, expected each name once")

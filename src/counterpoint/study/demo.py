@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from counterpoint.balancing import FanOut, get_weighting
+from counterpoint.balancing import FanOut
 from counterpoint.data import DigitPairs
 from counterpoint.data.digit_pairs import TASKS
 from counterpoint.study.digit_pairs import LEARNING_RATE, Job, Outcome, describe, train
@@ -20,6 +20,7 @@ from counterpoint.study.plan import Run, plan
 from counterpoint.study.provenance import provenance
 from counterpoint.study.results import Results
 from counterpoint.study.results_folder import check_writable, start_over
+from counterpoint.study.weighting_choice import weighting_of, written
 from counterpoint.training import FitSettings
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ class Demo:
     def __post_init__(self) -> None:
         if not self.weightings:
             raise ValueError("weightings is empty, expected at least one name such as 'mgda'")
-        object.__setattr__(self, "weightings", tuple(name.lower() for name in self.weightings))
+        object.__setattr__(self, "weightings", tuple(written(name) for name in self.weightings))
         for name in self.weightings:
-            FanOut(get_weighting(name), TASKS)  # refuses what makes no sense at feature level
+            FanOut(weighting_of(name), TASKS)  # refuses what makes no sense at feature level
             if self.weightings.count(name) > 1:
                 raise ValueError(f"weighting {name!r} is given twice, expected each name once")
         for name in ("seeds", "workers"):

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from counterpoint.affinity import Affinity
-from counterpoint.balancing import FanOut, get_weighting
+from counterpoint.balancing import FanOut
 from counterpoint.study import proposals
 from counterpoint.study.comparison import MeterSettings
 from counterpoint.study.execution.local import run_all
@@ -24,6 +24,7 @@ from counterpoint.study.network_job import NetworkJob, TrainedNetwork, affinity_
 from counterpoint.study.proposals import GroupingRules
 from counterpoint.study.provenance import provenance
 from counterpoint.study.results_folder import check_writable, start_over
+from counterpoint.study.weighting_choice import weighting_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -106,7 +107,7 @@ class GroupStudy:
                 f"'optimal' trains every set of tasks, {2**count - 1:,} for {count} tasks, expected at most "
                 f"{_MOST_TASKS_TO_TRAIN_EVERY_SET} tasks: leave it out"
             )
-        FanOut(get_weighting(self.weighting), self.source.tasks)  # refuses what makes no sense at feature level
+        FanOut(weighting_of(self.weighting), self.source.tasks)  # refuses what makes no sense at feature level
         affinity_callback(self.source.tasks, self.meter)
         # A rehearsal on nothing: contradictory rules are refused before hours of training.
         nothing = Affinity(np.zeros((count, count)), self.source.tasks)

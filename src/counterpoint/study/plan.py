@@ -30,10 +30,11 @@ def label_of(method: str) -> str:
     """A method's name for people; a weighting on features is called as in its paper.
 
     Example:
-        >>> label_of("mgda"), label_of("pcgrad")
-        ('MGDA-UB', 'pcgrad')
+        >>> label_of("mgda"), label_of("pcgrad"), label_of("cagrad(c=0.4)")
+        ('MGDA-UB', 'pcgrad', 'CAGrad (c=0.4)')
     """
-    return _LABELS.get(method, method)
+    name, bracket, options = method.partition("(")
+    return _LABELS.get(name, name) + (f" ({options}" if bracket else "")
 
 
 @dataclass(frozen=True)

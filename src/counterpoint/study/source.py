@@ -15,6 +15,7 @@ from counterpoint.data.digit_questions import QUESTIONS
 from counterpoint.data.yeast import TASKS as YEAST_TASKS
 from counterpoint.models import LeNetEncoder, LeNetHead, MLPEncoder, MultiTaskModel
 from counterpoint.study.loss_scales import LossScales
+from counterpoint.study.weighting_choice import weighting_of
 from counterpoint.tasks import Task
 from counterpoint.training import FitSettings, MultiTaskModule
 
@@ -123,10 +124,10 @@ class Source:
 
         Args:
             tasks: What it is for.
-            weighting: How the tasks are balanced.
+            weighting: How the tasks are balanced, such as ``"mgda"`` or ``"cagrad(c=0.4)"``.
             seed: Seed of initialization.
             scales: What each task's loss is multiplied by, in place of a weighting.
-            options: Of the weighting.
+            options: Of the weighting, where its name says none.
             heads: Whether a head's gradient is multiplied by its task's weight.
             level: Where gradients are compared.
         """
@@ -142,7 +143,8 @@ class Source:
         elif scales:
             fan_out = FanOut(LossScales({task: scales[task] for task in tasks}), tasks, heads="weighted")
         else:
-            fan_out = FanOut(get_weighting(weighting, **(options or {})), tasks, heads=heads)
+            made = weighting_of(weighting) if options is None else get_weighting(weighting, **options)
+            fan_out = FanOut(made, tasks, heads=heads)
         model = MultiTaskModel(encoder, modules, fan_out)
         # Fresh tasks: metrics are state, and a module owns its own.
         own = [self.task(name) for name in tasks]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import pandas as pd
 
-from counterpoint.balancing import FanOut, get_weighting
+from counterpoint.balancing import FanOut
 from counterpoint.serving import write_bundle
 from counterpoint.serving.custom import ALWAYS_TRUSTED
 from counterpoint.serving.write import check_free
@@ -29,6 +29,7 @@ from counterpoint.study.runs.store import RunStore
 from counterpoint.study.study_results import RUN_HISTORY, StudyResults, scores_of
 from counterpoint.study.summary import BASELINE
 from counterpoint.study.tally import Tally
+from counterpoint.study.weighting_choice import weighting_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,7 +76,8 @@ class Study:
             arguments, or ``{"class_path": ..., "init_args": {...}}``.
         heads: For Datasets: the same for each task, in a mapping by task, or one for all.
         networks: The most networks to serve, ``None`` for no limit.
-        weightings: Names of the weightings to try besides the plain sum of the losses.
+        weightings: The weightings to try besides the plain sum of the losses, such as ``"mgda"`` or, with options,
+            ``"cagrad(c=0.4)"``.
         seeds: Trainings of each network.
         scale_trials: Vectors of loss scales to try: the tuned baseline.
         minutes: The time to stay within; what is least useful is dropped first, and said.
@@ -157,7 +159,7 @@ class Study:
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}, expected at least 1")
         for name in self.comparison.weightings:
-            FanOut(get_weighting(name), ("a", "b"))  # refuses what is unknown or makes no sense at feature level
+            FanOut(weighting_of(name), ("a", "b"))  # refuses what is unknown or makes no sense at feature level
         affinity_callback(("a", "b"), self.meter)
         if isinstance(self.executor, str):
             executor_of(self.executor, self.workers or 1, self.address).close()

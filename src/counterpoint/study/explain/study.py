@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
-from counterpoint.balancing import FanOut, get_weighting
+from counterpoint.balancing import FanOut
 from counterpoint.study.execution.local import run_all
 from counterpoint.study.explain.findings import UNIFORM
 from counterpoint.study.explain.recording import MINIBATCHES, RecordingJob, record
@@ -20,6 +20,7 @@ from counterpoint.study.explain.results import POINTS, RUNS, ExplainResults
 from counterpoint.study.provenance import provenance
 from counterpoint.study.results_folder import check_writable, start_over
 from counterpoint.study.summary import BASELINE
+from counterpoint.study.weighting_choice import weighting_of, written
 from counterpoint.training import Curvature
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def weighting_key(name: str) -> str:
         >>> weighting_key("IMTL-G"), weighting_key("Uniform")
         ('imtlg', 'uniform')
     """
-    return re.sub(r"[-_\s]", "", name.lower())
+    own, bracket, options = written(name).partition("(")
+    return re.sub(r"[-_\s]", "", own) + bracket + options
 
 
 class Watcher(Protocol):
@@ -99,7 +101,7 @@ class ExplainStudy:
         for name, key in zip(self.weightings, keys, strict=True):
             if key == BASELINE:
                 raise ValueError(f"{name!r} is no weighting: each task alone is always trained")
-            FanOut(get_weighting(name), self.source.tasks)  # refuses what makes no sense at feature level
+            FanOut(weighting_of(name), self.source.tasks)  # refuses what makes no sense at feature level
             if keys.count(key) > 1:
                 raise ValueError(f"weighting {key!r} is given twice, expected each name once")
         check_writable(self.out)

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 from counterpoint.study.plan import label_of
 from counterpoint.study.summary import BASELINE
+from counterpoint.study.weighting_choice import choice_of, written
 
 Level = Literal["features", "parameters"]
 Heads = Literal["own", "weighted"]
@@ -55,7 +56,7 @@ class RecipeMethod:
         Raises:
             ValueError: for an unknown weighting or option, or a key that stands for something else.
         """
-        said = dict(given) if isinstance(given, dict) else {"weighting": given}
+        said = _said(given)
         if not isinstance(said.get("weighting"), str):
             raise ValueError(  # noqa: TRY004  (what users write, like every other value)
                 f"method {given!r} names no weighting, expected one such as 'uniform' or {{weighting: mgda}}"
@@ -107,6 +108,20 @@ def methods_of(given: list[Any]) -> tuple[RecipeMethod, ...]:
     if twice := [key for key in keys if keys.count(key) > 1]:
         raise ValueError(f"method {twice[0]!r} is given twice, expected each once; give one of them another key")
     return methods
+
+
+def _said(given: Any) -> dict[str, Any]:
+    """The mapping that says the same as ``"cagrad(c=0.4)"``, or with ``"@parameters"`` behind it."""
+    if isinstance(given, dict):
+        return dict(given)
+    if not isinstance(given, str) or "(" not in given:
+        return {"weighting": given}
+    text = given.strip()
+    place = _AT_PARAMETERS if text.endswith(_AT_PARAMETERS) else ""
+    name, options = choice_of(text.removesuffix(place))
+    text = written(text.removesuffix(place)) + place
+    words = f"{label_of(text.removesuffix(place))}{' on parameters' if place else ''}"
+    return {"weighting": name + place, "key": text, "label": words, **options}
 
 
 def _without_weights(name: str, options: dict[str, Any]) -> bool:
