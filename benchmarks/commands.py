@@ -51,8 +51,8 @@ COMMANDS = (
     Command(
         "step_cost",
         f"{_STEPS} --groups features --steps 18",
-        f'{_STEPS} --tasks 40 --steps 6 --methods "FanOut(MGDA)" "TorchJD by hand, loss by loss"',
-        50,
+        f'{_STEPS} --tasks 40 --steps 8 --launches 1 --methods "FanOut(MGDA)" "TorchJD by hand, loss by loss"',
+        40,
     ),
     Command("step_cost_weightings", f"{_STEPS} --groups weightings weights --tasks 40 --steps 12"),
     Command("step_cost_parameters", f"{_STEPS} --groups parameters --steps 12"),

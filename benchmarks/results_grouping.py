@@ -50,7 +50,8 @@ def _search() -> list[str]:
     body = []
     for case, tasks in dict.fromkeys((r["case"], r["tasks"]) for r in document["results"]):
         found = rows(document, case=case, tasks=tasks)
-        networks = " or ".join(dict.fromkeys(str(r["networks"]) for r in found))
+        counts = sorted({r["networks"] for r in found})
+        networks = f"{counts[0]} to {counts[-1]}" if len(counts) > 2 else " or ".join(map(str, counts))
         slowest, gap = max(r["seconds"] for r in found), max(r["relative_gap"] for r in found)
         proven = sum(r["status"] == "optimal" for r in found)
         end = "proven best" if proven == len(found) else f"**gap {gap:.0%}**".replace("%", " %")

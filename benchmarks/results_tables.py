@@ -35,7 +35,7 @@ def figure(value: float | None) -> str:
 
 def ratio(found: dict[str, float]) -> str:
     """Median and quartiles."""
-    return f"{found['median']:.2f} ({found['q25']:.2f}\N{EN DASH}{found['q75']:.2f})"
+    return _unbroken(f"{found['median']:.2f} ({found['q25']:.2f} to {found['q75']:.2f})")
 
 
 def interval(found: dict[str, Any] | None, digits: int = 1, unit: str = "") -> str:
@@ -46,7 +46,12 @@ def interval(found: dict[str, Any] | None, digits: int = 1, unit: str = "") -> s
     if found["low"] is None:
         return f"{text}, one seed"
     text += f" [{found['low']:+.{digits}f}, {found['high']:+.{digits}f}]"
+    text = _unbroken(text)
     return f"**{text}**" if found["low"] > 0 or found["high"] < 0 else text
+
+
+def _unbroken(text: str) -> str:
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def limits(documents: Sequence[Document]) -> list[str]:

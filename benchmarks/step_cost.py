@@ -2,7 +2,7 @@
 
     python benchmarks/step_cost.py [--encoder small_conv transformer wide_mlp] [--tasks 2 10 40] [--steps 30]
                                    [--groups features weightings parameters weights] [--methods NAME ...]
-                                   [--threads N] [--quick] [--out benchmarks/results/step_cost.json]
+                                   [--launches N] [--threads N] [--quick] [--out benchmarks/results/step_cost.json]
 
 A step is zero_grad, forward, backward and an SGD step of an encoder (`networks.py`) with one linear head a task. The
 groups: ways to compare gradients at the features, all weightings that FanOut takes, ways to compare gradients at the
@@ -104,6 +104,7 @@ def parse() -> argparse.Namespace:
         "--groups", nargs="+", choices=[*GROUPS, "weights"], metavar="NAME", help="default: all; see above"
     )
     parser.add_argument("--methods", nargs="+", choices=METHODS, help="these instead of groups", metavar="NAME")
+    parser.add_argument("--launches", type=int, help="of all processes anew (default: 1 to 3, by group)")
     parser.add_argument("--threads", type=int, help="torch's threads (default: torch's choice)")
     parser.add_argument("--quick", action="store_true", help="2 rounds, T = 2 and 10: does it run?")
     parser.add_argument("--out", type=Path, help="for instance benchmarks/results/step_cost.json")
@@ -153,7 +154,7 @@ def main() -> None:
                 continue
             for group, methods in chosen(options, encoder).items():
                 steps = min(options.steps, FEWER) if group == "weightings" and tasks < 40 else options.steps
-                steps, launches = (2, 1) if options.quick else (steps, LAUNCHES.get(group, 3))
+                steps, launches = (2, 1) if options.quick else (steps, options.launches or LAUNCHES.get(group, 3))
                 threads = torch.get_num_threads()
                 rows = compare(group, methods, tasks, encoder, steps=steps, launches=launches, threads=threads)
                 results += rows
@@ -172,7 +173,7 @@ def main() -> None:
         options.out,
         "step_cost",
         {"steps": 2 if options.quick else options.steps, "warm_up": WARM_UP, "burst": BURST, "classes": CLASSES}
-        | {"launches": 1 if options.quick else LAUNCHES, "optimizer": "SGD", "encoders": shapes},
+        | {"launches": 1 if options.quick else options.launches or LAUNCHES, "optimizer": "SGD", "encoders": shapes},
         [*results, *weights],
         [*targets(results), *weight_targets(weights)],
     )
