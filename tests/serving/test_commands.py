@@ -52,7 +52,7 @@ def test_a_file_in_many_pieces_is_predicted_as_a_whole(written, tmp_path, monkey
     path = tmp_path / f"new{suffix}"
     rows.to_csv(path, index=False) if suffix == ".csv" else rows.to_parquet(path)
     monkeypatch.setattr(csv_files, "_CHUNK", 4_096)
-    monkeypatch.setattr(reading, "_BATCH", 37)
+    monkeypatch.setattr(reading, "BATCH", 37)
     assert len(list(reading.read_batches(path))) > 3
     for out in (tmp_path / "out.csv", tmp_path / "out.parquet"):
         done = predict_file(written.bundle, path, out)
@@ -140,7 +140,7 @@ def test_what_the_user_can_mend_gets_one_line_and_nothing_is_written(  # noqa: P
 def test_a_failure_half_way_leaves_the_earlier_file(written, new_rows, tmp_path, monkeypatch):
     from counterpoint.data.tables import reading
 
-    monkeypatch.setattr(reading, "_BATCH", 10)
+    monkeypatch.setattr(reading, "BATCH", 10)
     new_rows.to_parquet(tmp_path / "new.parquet")
     good = written.bundle.predict_inputs
 

@@ -12,6 +12,11 @@ def test_tasks_are_read_with_colons_in_names():
     assert options.overrides == {"price:net": ("regression", "log1p"), "price": ("count", "none")}
 
 
+def test_lists_are_as_good_as_tuples():
+    assert TableOptions(["a", "b"], drop=["c"]) == TableOptions(("a", "b"), drop=("c",))
+    assert hash(TableOptions(["a"])) == hash(TableOptions(("a",)))
+
+
 def test_json_keeps_everything():
     options = TableOptions(("a", "b"), ("a:count",), drop=("c",), group_by="g", test=0.1, seed=3)
     assert TableOptions.from_json(json.loads(json.dumps(options.to_json()))) == options
@@ -22,7 +27,7 @@ def test_json_keeps_everything():
     ("options", "said"),
     [
         ({"targets": ()}, "no target is given"),
-        ({"targets": "price"}, "targets is 'price', expected a tuple"),
+        ({"targets": "price"}, "targets is 'price', expected a list or tuple"),
         ({"targets": ("a", "a")}, "target 'a' is given twice"),
         ({"features": ("x", "x")}, "feature 'x' is given twice"),
         ({"features": ("x", "a")}, "column 'a' is given as a target and as a feature"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from counterpoint.data.tables import PreparedTable, TableError, TableOptions, TableSchema, preparation, prepare, reading
+from counterpoint.data.tables import PreparedTable, TableError, TableOptions, TableSchema, opening, preparation, prepare
 
 OPTIONS = TableOptions(("amount", "grade"), tasks=("amount:regression:log",))
 
@@ -78,7 +78,7 @@ def test_small_batches_change_nothing(mixed_table, tmp_path, monkeypatch):
     """A table larger than memory is prepared as a small one: the size of the batches is all that differs."""
     mixed_table.to_parquet(tmp_path / "t.parquet", row_group_size=120)
     whole = prepare(tmp_path / "t.parquet", OPTIONS, tmp_path / "whole")
-    monkeypatch.setattr(reading, "_BATCH", 50)
+    monkeypatch.setattr(opening, "BATCH", 50)
     pieces = prepare(tmp_path / "t.parquet", OPTIONS, tmp_path / "pieces")
     assert pieces.schema == whole.schema
     for split, data in pieces.splits().items():

@@ -8,7 +8,8 @@ import pytest
 
 from counterpoint.data.tables import TableError, read_batches, read_table, table_names
 from counterpoint.data.tables.columns import UnusableColumnError, plain
-from counterpoint.data.tables.reading import content_hash, open_table
+from counterpoint.data.tables.opening import open_table
+from counterpoint.data.tables.reading import content_hash
 
 
 @pytest.fixture
@@ -179,3 +180,10 @@ def test_content_decides_the_hash(mixed_table, tmp_path):
     mixed_table.to_csv(tmp_path / "a.csv")
     mixed_table.to_csv(tmp_path / "b.csv")
     assert content_hash(tmp_path / "a.csv") == content_hash(tmp_path / "b.csv")
+
+
+def test_a_frame_without_a_column_is_told():
+    frame = pd.DataFrame({"price": [1.0]})
+    assert list(read_table(frame, ["price"])) == ["price"]
+    assert "the table has no column 'prize': nearest is 'price'" in refused(read_table, frame, ["prize"])
+    assert "has no columns, expected a header and rows" in refused(open_table, pd.DataFrame(index=[0, 1]))

@@ -9,7 +9,7 @@ from codecs import getincrementaldecoder
 from typing import TYPE_CHECKING, Any
 
 from counterpoint.data.tables.columns import MISSING, mixture, plain
-from counterpoint.data.tables.errors import TableError
+from counterpoint.data.tables.errors import TableError, distinct
 from counterpoint.data.tables.values import NUMBER, first_text_row
 
 if TYPE_CHECKING:
@@ -190,15 +190,7 @@ def _delimiter(header: str) -> str:
 def _names(path: Path, header: str) -> list[str]:
     import csv  # noqa: PLC0415
 
-    names = next(csv.reader([header], delimiter=_delimiter(header)))
-    for place, name in enumerate(names):
-        if name in names[:place]:
-            first = names.index(name) + 1
-            raise TableError(
-                f"{path}: columns {first} and {place + 1} are both called {name!r}, expected different names: "
-                "rename one"
-            )
-    return names
+    return list(distinct(str(path), next(csv.reader([header], delimiter=_delimiter(header)))))
 
 
 def _explained(path: Path, header: str, error: Exception) -> TableError:

@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class TableError(ValueError):
@@ -41,3 +41,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"nearest {'is' if len(close) == 1 else 'are'} {named(close)}"
     return f"the columns are {named(known)}"
+
+
+def distinct(label: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The names of a table's columns.
+
+    Raises:
+        TableError: if there are none, or one occurs twice.
+    """
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            where = f"{names.index(name) + 1} and {place + 1}"
+            raise TableError(f"{label}: columns {where} are both called {name!r}, expected different names: rename one")
+    if not names:
+        raise TableError(f"{label} has no columns, expected a header and rows")
+    return tuple(names)

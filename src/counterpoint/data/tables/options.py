@@ -54,8 +54,10 @@ class TableOptions:
 
     def __post_init__(self) -> None:
         for name in ("targets", "tasks", "features", "drop"):
-            if not isinstance(getattr(self, name), tuple):
-                raise TableError(f"{name} is {getattr(self, name)!r}, expected a tuple of names")
+            given = getattr(self, name)
+            if not isinstance(given, list | tuple):
+                raise TableError(f"{name} is {given!r}, expected a list or tuple of names")
+            object.__setattr__(self, name, tuple(given))  # hashable
         if not self.targets:
             raise TableError("no target is given, expected at least one column to predict: --targets price,cut")
         for what, names in (("target", self.targets), ("feature", self.features), ("column to drop", self.drop)):

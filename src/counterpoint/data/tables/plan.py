@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from counterpoint.data.tables.features import Kind
+    from counterpoint.data.tables.opening import TableSource
     from counterpoint.data.tables.options import TableOptions
-    from counterpoint.data.tables.reading import TableSource
     from counterpoint.data.tables.target import Target
 
 

@@ -14,9 +14,10 @@ import numpy as np
 from counterpoint.data.tables.errors import TableError
 from counterpoint.data.tables.features import RARE_BELOW, Feature
 from counterpoint.data.tables.leaks import Leak, find_leaks
+from counterpoint.data.tables.opening import TableSource, open_table
 from counterpoint.data.tables.plan import TablePlan, plan_table
 from counterpoint.data.tables.preprocessing import Preprocessing
-from counterpoint.data.tables.reading import TableSource, content_hash, open_table
+from counterpoint.data.tables.reading import content_hash
 from counterpoint.data.tables.row_splits import is_label
 from counterpoint.data.tables.schema import FORMAT, Dropped, TableSchema
 from counterpoint.data.tables.splitting import SPLITS
