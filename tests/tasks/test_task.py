@@ -14,6 +14,8 @@ def test_classification():
     assert float(task.metric(scores, targets)) == pytest.approx(2 / 3)
     assert float(task.loss(scores, targets)) > 0
     assert task.sign == 1
+    with pytest.raises(ValueError, match="task 'left': classes=1, expected at least 2"):
+        Task.classification("left", classes=1)
 
 
 def test_direction_comes_from_the_metric_or_is_asked_for():

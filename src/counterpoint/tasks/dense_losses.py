@@ -69,7 +69,7 @@ def mean_absolute_difference(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def absolute_differences(outputs: Tensor, targets: Tensor, labelled: Tensor) -> Tensor:
     """Of each number, [B, K, H, W]; zero, with a gradient of zero, where it has no label."""
-    _same_shape(outputs, targets)
+    check_same_shape(outputs, targets)
     outputs = wide(outputs)
     # A NaN that is masked after the difference would still reach the gradient: zero times NaN.
     return (outputs - torch.where(labelled, targets, outputs.detach())).abs()
@@ -93,7 +93,7 @@ def mean_cosine_distance(outputs: Tensor, targets: Tensor) -> Tensor:
         >>> round(float(mean_cosine_distance(outputs.reshape(1, 3, 1, 1), targets.reshape(1, 3, 1, 1))), 4)
         0.4
     """
-    _same_shape(outputs, targets)
+    check_same_shape(outputs, targets)
     outputs, labelled = wide(outputs), known(targets).all(1)
     normals = torch.where(labelled.unsqueeze(1), targets, 0.0)
     squares = outputs.square().sum(1).clamp(min=SHORTEST**2)
@@ -101,8 +101,8 @@ def mean_cosine_distance(outputs: Tensor, targets: Tensor) -> Tensor:
     return torch.where(labelled, 1 - cosines, 0.0).sum() / labelled.sum().clamp(min=1)
 
 
-def _same_shape(outputs: Tensor, targets: Tensor) -> None:
-    """Else [B, 1, H, W] less [B, H, W] would be [B, B, H, W], without a word."""
+def check_same_shape(outputs: Tensor, targets: Tensor) -> None:
+    """Raises ValueError for others: [B, 1, H, W] less [B, H, W] would be [B, B, H, W], without a word."""
     if outputs.shape != targets.shape:
         raise ValueError(
             f"outputs have shape {list(outputs.shape)}, expected that of the targets, {list(targets.shape)}"

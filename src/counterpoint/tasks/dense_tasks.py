@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from counterpoint.tasks.bare_task import BareTask, several
 from counterpoint.tasks.dense_losses import mean_absolute_difference, mean_cosine_distance, pixel_cross_entropy
 from counterpoint.tasks.missing import MISSING
-from counterpoint.tasks.objective import Objective
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class DenseTasks(Objective):
+class DenseTasks(BareTask):
     """Makers of tasks with a label at every pixel.
 
     Labels of pixels may be missing: NaN in floating-point targets, -100 in integers. Losses are means over the labelled
@@ -50,8 +50,7 @@ class DenseTasks(Objective):
 
         from counterpoint.tasks.shares import PixelAccuracy  # noqa: PLC0415
 
-        if classes < 2:
-            raise ValueError(f"task {name!r}: classes={classes!r}, expected at least 2")
+        several(name, classes)
         # Without validation, which sorts all pixels of every batch: the loss has looked up each of them already.
         metric = MulticlassJaccardIndex(classes, ignore_index=MISSING, validate_args=False)
         others = {"pixel accuracy": PixelAccuracy()}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from counterpoint.tasks.dense_losses import absolute_differences
+from counterpoint.tasks.dense_losses import absolute_differences, check_same_shape
+from counterpoint.tasks.losses import wide
 from counterpoint.tasks.metrics import MeanOverRows
 from counterpoint.tasks.missing import known
 
@@ -70,10 +71,7 @@ def angles(outputs: Tensor, targets: Tensor) -> Tensor:
     Raises:
         ValueError: for outputs of another shape than the targets'.
     """
-    if outputs.shape != targets.shape:
-        raise ValueError(
-            f"outputs have shape {list(outputs.shape)}, expected that of the targets, {list(targets.shape)}"
-        )
+    check_same_shape(outputs, targets)
     labelled = known(targets).all(1)
     directions, normals = (_unit(own.movedim(1, -1)[labelled]) for own in (outputs, targets))
     apart, along = (torch.linalg.vector_norm(own, dim=1) for own in (directions - normals, directions + normals))
@@ -81,5 +79,4 @@ def angles(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    vectors = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
-    return torch.nn.functional.normalize(vectors, dim=1)
+    return torch.nn.functional.normalize(wide(vectors), dim=1)

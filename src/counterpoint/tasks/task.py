@@ -1,4 +1,4 @@
-"""One objective with a name, a loss and a metric."""
+"""A task: a name, a loss, metrics, and which way is better."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Literal, Self
 
 from torch.nn import functional
 
+from counterpoint.tasks.bare_task import Direction, Likelihood, Loss, positive, several
 from counterpoint.tasks.dense_tasks import DenseTasks
 from counterpoint.tasks.losses import binary_cross_entropy, half_poisson_deviance, half_squared_error
 from counterpoint.tasks.missing import MISSING
-from counterpoint.tasks.objective import Direction, Likelihood, Loss, positive
 
 __all__ = ["MISSING", "Direction", "Likelihood", "Loss", "Task"]
 
@@ -48,10 +48,26 @@ class Task(DenseTasks):
 
     @classmethod
     def classification(cls, name: str, classes: int, *, partial: bool = False) -> Self:
-        """Cross-entropy and accuracy: outputs [B, classes], targets [B] of class indices."""
+        """Cross-entropy and accuracy: outputs [B, classes], targets [B] of class indices.
+
+        Args:
+            name: How the task is called.
+            classes: How many.
+            partial: Whether some labels are missing.
+
+        Raises:
+            ValueError: for fewer than two classes.
+
+        Example:
+            >>> import torch
+            >>> task = Task.classification("digit", classes=10)
+            >>> round(float(task.loss(torch.zeros(4, 10), torch.tensor([1, 2, 3, 4]))), 4)  # log 10
+            2.3026
+        """
         # Imported here: torchmetrics belongs to the extra [study] and takes a second to load.
         from torchmetrics.classification import MulticlassAccuracy  # noqa: PLC0415
 
+        several(name, classes)
         metric = MulticlassAccuracy(classes, average="micro")
         return cls(name, functional.cross_entropy, metric, "accuracy", likelihood="categorical", partial=partial)
 

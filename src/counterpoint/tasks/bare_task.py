@@ -20,8 +20,8 @@ Likelihood = Literal["categorical", "bernoulli", "gaussian"]
 
 
 @dataclass(frozen=True, eq=False)
-class Objective:
-    """One objective: see :class:`Task`, which has makers for the usual ones."""
+class BareTask:
+    """A task without makers: see :class:`Task`, which has them for the usual ones."""
 
     name: str
     loss: Loss
@@ -94,7 +94,7 @@ class Objective:
         return known(targets).sum() if self.dense else len(targets)
 
     def rescaled(self, factor: float = 1.0, power: float = 1.0) -> Self:
-        """The same task with the loss factor * L**power: does a method depend on how a loss is written?
+        """The same task with the loss factor * L**power: does a weighting depend on how a loss is written?
 
         The metrics stay. It is no likelihood any more. Below a power of 1 the gradient is infinite where the loss is 0.
 
@@ -135,6 +135,12 @@ def positive(task: str, name: str, number: float) -> None:
     """Raises ValueError for what is no positive number."""
     if not 0 < number < math.inf:
         raise ValueError(f"task {task!r}: {name}={number!r}, expected a positive number")
+
+
+def several(task: str, classes: int) -> None:
+    """Raises ValueError for fewer than two classes."""
+    if classes < 2:
+        raise ValueError(f"task {task!r}: classes={classes!r}, expected at least 2")
 
 
 def _direction(task: str, metric: Metric, what: str) -> Direction:
