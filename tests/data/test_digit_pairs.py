@@ -75,6 +75,7 @@ def test_images_are_scaled_batch_by_batch():
     ("make", "message"),
     [
         (lambda: DigitPairs(train_rows=0).splits(), "train_rows is 0, expected at least 1"),
+        (lambda: DigitPairs(seed=-1).splits(), "seed is -1, expected at least 0"),
         (lambda: Split(torch.zeros(3), {"a": torch.zeros(2)}), "'a' has 2 targets, expected 3"),
         (lambda: Split(torch.zeros(3), {}).batches(0), "batch size is 0"),
     ],

@@ -54,6 +54,14 @@ def test_shares_of_a_batch_make_up_the_batch(count, size, ranks, seed):
         assert torch.equal(targets["a"], 10 * inputs)
 
 
+def test_an_unknown_task_is_told():
+    split = Split(torch.zeros(3, 2), {"price": torch.zeros(3)})
+    with pytest.raises(
+        ValueError, match=r"unknown task 'prize', expected names among \['price'\]; did you mean 'price'"
+    ):
+        split.only(["prize"])
+
+
 def test_rows_by_number_by_mask_and_by_slice_agree():
     split = Split(torch.randint(0, 255, (6, 2), dtype=torch.uint8), {"a": torch.rand(6, 3)})
     mask = torch.tensor([False, True, False, True, False, True])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from counterpoint.data.split import Split
+from counterpoint.data.whole_numbers import checked_numbers
 
 DIGIT = 28
 OFFSET = 8
@@ -53,16 +54,15 @@ class DigitPairs:
         """The three splits: inputs uint8 [N, 1, 36, 36], targets int64 [N] in 0..9.
 
         Raises:
-            ValueError: if a number of rows is below 1.
+            ValueError: for a number of rows below 1, or a negative seed.
         """
+        rows = {"train": self.train_rows, "validation": self.validation_rows, "test": self.test_rows}
+        checked_numbers(seed=(self.seed, 0), **{f"{name}_rows": (count, 1) for name, count in rows.items()})
         images, labels = _digits()
         rng = np.random.default_rng(self.seed)
         shuffled = np.stack([rng.permutation(np.flatnonzero(labels == digit)) for digit in range(10)])
-        rows = {"train": self.train_rows, "validation": self.validation_rows, "test": self.test_rows}
         splits = {}
         for name, source in _SOURCES.items():
-            if rows[name] < 1:
-                raise ValueError(f"{name}_rows is {rows[name]}, expected at least 1")
             members = shuffled[:, source].ravel()
             left, right = rng.choice(members, size=(2, rows[name]))
             targets = {"left": torch.from_numpy(labels[left]), "right": torch.from_numpy(labels[right])}

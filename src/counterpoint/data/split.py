@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from counterpoint.names import known
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -77,8 +79,13 @@ class Split:
         return len(self.inputs)
 
     def only(self, tasks: Sequence[str]) -> Split:
-        """The same rows with the targets of some tasks."""
-        return Split(self.inputs, {task: self.targets[task] for task in tasks})
+        """The same rows with the targets of some tasks.
+
+        Raises:
+            ValueError: for an unknown task.
+        """
+        there = tuple(self.targets)
+        return Split(self.inputs, {known(task, there): self.targets[task] for task in tasks})
 
     def drawn(self, count: int) -> Split:
         """So many of the rows in random order, the same in every call; all if there are no more.

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from counterpoint.data.split import Split
+from counterpoint.data.whole_numbers import checked_numbers
 
 TASKS = tuple(f"class-{number}" for number in range(1, 15))
 _ROWS, _FEATURES = 2_417, 103
@@ -29,7 +30,7 @@ class Yeast:
         seed: Chooses the rows of each split. Every class is in all of them.
 
     Raises:
-        ValueError: if a split has less than one row.
+        ValueError: if a split has less than one row, or for a negative seed.
 
     Example:
         >>> splits = Yeast().splits()
@@ -49,6 +50,7 @@ class Yeast:
 
     def splits(self) -> dict[str, Split]:
         """The three splits: inputs fp32 [N, 103], targets int64 [N] of 0 and 1 for each of the 14 tasks."""
+        checked_numbers(seed=(self.seed, 0))
         features, labels = _table()
         train_rows = _ROWS - self.validation_rows - self.test_rows
         sizes = {"train": train_rows, "validation": self.validation_rows, "test": self.test_rows}

@@ -87,6 +87,9 @@ def test_views_without_a_label_are_unlabelled_rows_of_a_partial_task(tmp_path):
         (tmp_path / domain / "darden" / f"point_7_view_1_domain_{name}.png").unlink()
     source = Taskonomy(tmp_path, size=(8, 4), validation=("coffeen",), test=("darden",))
     partial = {target.name: target.partial for target in source.targets}
+    assert source.targets is source.targets  # looked up once
+    with pytest.raises(ValueError, match=r"unknown task 'edge', expected names among .*; did you mean 'edges'"):
+        source.splits()["test"].only(["edge"])
     assert partial == {"segmentation": True, "depth": False, "normals": False, "keypoints": False, "edges": True}
     rows = source.splits()["test"]
     assert rows.targets["edges"].partial

@@ -9,9 +9,10 @@ import torch
 
 from counterpoint.data.generated.attribute_images import attribute_images
 from counterpoint.data.generated.factors import ENTANGLED, FACTORS, PER_FACTOR, answers, draw_rows
-from counterpoint.data.generated.streams import SPLITS, checked_numbers
+from counterpoint.data.generated.streams import SPLITS
 from counterpoint.data.images.target import ImageTarget
 from counterpoint.data.split import Split
+from counterpoint.data.whole_numbers import checked_numbers
 
 _CHUNK = 500  # rows drawn at a time: their noise in single precision is four times what is kept
 

@@ -10,10 +10,11 @@ import torch
 
 from counterpoint.data.generated.dense_truth import edges, offsets
 from counterpoint.data.generated.rendering import render
-from counterpoint.data.generated.streams import SPLITS, checked_numbers, row_stream
+from counterpoint.data.generated.streams import SPLITS, row_stream
 from counterpoint.data.generated.views import CLASSES, draw_view
 from counterpoint.data.images.target import ImageTarget
 from counterpoint.data.split import Split
+from counterpoint.data.whole_numbers import checked_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,22 +23,3 @@ def row_stream(seed: int, source: int, split: str, row: int) -> np.random.Genera
         True
     """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(source, SPLITS.index(split), row)))
-
-
-def checked_numbers(**numbers: tuple[int, int]) -> None:
-    """Looks at whole numbers that a user gave.
-
-    Args:
-        **numbers: For each name the number and the least it may be.
-
-    Raises:
-        ValueError: for a number below its least.
-
-    Example:
-        >>> checked_numbers(height=(4, 8))
-        Traceback (most recent call last):
-        ValueError: height is 4, expected at least 8
-    """
-    for name, (number, least) in numbers.items():
-        if number < least:
-            raise ValueError(f"{name} is {number}, expected at least {least}")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from counterpoint.data.images.augmentation import Augmentation
 from counterpoint.data.images.columns import Column, digest
+from counterpoint.names import known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,10 +62,15 @@ class ImageRows:
         return len(self.image) if self.chosen is None else len(self.chosen)
 
     def only(self, tasks: Sequence[str]) -> ImageRows:
-        """The same rows with the targets of some tasks; those of others are not decoded any more."""
+        """The same rows with the targets of some tasks; those of others are not decoded any more.
+
+        Raises:
+            ValueError: for an unknown task.
+        """
+        there = tuple(self.labels)
         return replace(
             self,
-            labels={task: self.labels[task] for task in tasks},
+            labels={known(task, there): self.labels[task] for task in tasks},
             targets={task: self.targets[task] for task in tasks},
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,9 +98,9 @@ class Taskonomy:
         if self.train and not isinstance(self.validation, tuple):
             raise ValueError("train is a list of buildings, expected lists for validation and test, too")
 
-    @property
+    @cached_property
     def targets(self) -> tuple[ImageTarget, ...]:
-        """The tasks. Looks through the folders for views that lack one."""
+        """The tasks. Looks through the folders for views that lack one, once: real ones hold millions."""
         return tuple(self._files()[1])
 
     def with_seed(self, seed: int) -> Taskonomy:
