@@ -88,6 +88,7 @@ def test_outside_of_what_was_reached_nothing_is_known():
     [
         (([1.0], [1.0]), "1 of 1 points set a new lowest training loss, expected at least 2"),
         (([], []), "0 of 0 points"),
+        ((2.0, 1.0), r"shapes \(\), \(\) and \(1,\), expected three of \[N\]"),
         (([1.0, 2.0, 3.0], [0.0, 0.0, 0.0]), "1 of 3 points set .* the training loss never fell"),
         (([2.0, 1.0], [np.nan, 0.0]), "1 of 2 points"),
         (([2.0, 1.0], [0.0]), r"shapes \(2,\), \(1,\) and \(2,\), expected three of \[N\]"),

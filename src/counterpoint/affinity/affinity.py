@@ -122,7 +122,10 @@ class Affinity:
             ValueError: if there is no such phase.
         """
         if name not in self.phases:
-            raise ValueError(f"no phase {name!r}, expected one of {list(self.phases)}")
+            expected = (
+                f"one of {list(self.phases)}" if self.phases else "an affinity of AffinityMeter.compute, with phases"
+            )
+            raise ValueError(f"no phase {name!r}, expected {expected}")
         return self.phases[name]
 
     def select(self, tasks: Iterable[str]) -> Affinity:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,8 +14,7 @@ from counterpoint.affinity.unbalanced import is_fan
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-Node = Any  # torch.autograd.graph.Node; nodes written in C++ are no instances of it
-Edge = tuple[Node, int]
+    from counterpoint.balancing.graph import Edge, Node
 
 _SEVERAL = -1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from counterpoint.balancing import FanOut, Uniform
 from counterpoint.balancing.combine import Balance, Told
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-Node = Any  # torch.autograd.graph.Node; nodes written in C++ are no instances of it
+    from counterpoint.balancing.graph import Node
 
 
 class _Open:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch.autograd.function import once_differentiable
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from counterpoint.balancing.graph import Node
     from counterpoint.trajectory.derivatives import Order
 
-Node = Any  # torch.autograd.graph.Node; nodes written in C++ are no instances of it
 
 # Whose second derivatives torch gets wrong without a word: it takes the norms for constants.
 _WRONG = "WeightNormInterfaceBackward0"

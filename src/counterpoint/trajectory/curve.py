@@ -49,7 +49,7 @@ class Trajectory:
 
     def __init__(self, losses: ArrayLike, values: ArrayLike, steps: ArrayLike | None = None) -> None:
         x, y = np.asarray(losses, dtype=float), np.asarray(values, dtype=float)
-        at = np.arange(len(x), dtype=float) if steps is None else np.asarray(steps, dtype=float)
+        at = np.arange(x.size, dtype=float) if steps is None else np.asarray(steps, dtype=float)
         if x.ndim != 1 or not x.shape == y.shape == at.shape:
             raise ValueError(
                 f"losses, values and steps have shapes {x.shape}, {y.shape} and {at.shape}, expected three of [N]"

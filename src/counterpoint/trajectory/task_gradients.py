@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from counterpoint.balancing.combine import full_precision
+from counterpoint.names import known
 from counterpoint.trajectory.coherence import Coherence
 from counterpoint.trajectory.derivatives import gradient
 from counterpoint.trajectory.parameters import Parameters, wide
@@ -28,7 +29,7 @@ _MEMORY = 2**30
 
 
 @dataclass(frozen=True, eq=False)
-class TaskGradients:
+class GradientProducts:
     """Inner products of gradients.
 
     Attributes:
@@ -43,12 +44,12 @@ class TaskGradients:
 
     def norm(self, task: str) -> float:
         """Length of the task's mean gradient."""
-        index = self.tasks.index(task)
+        index = self.tasks.index(known(task, self.tasks))
         return math.sqrt(max(float(self.gram[index, index]), 0.0))
 
     def coherence(self, task: str) -> Coherence:
         """Agreement of the task's minibatches, as of :func:`gradient_coherence`."""
-        products = self.minibatches[task]
+        products = self.minibatches[known(task, self.tasks)]
         count, squares = len(products), np.diagonal(products)
         norms = np.sqrt(squares[squares > 0])
         directed = products[np.ix_(squares > 0, squares > 0)] / np.outer(norms, norms)
@@ -64,7 +65,7 @@ class TaskGradients:
 
 def task_gradients(
     minibatches: Sequence[Mapping[str, Tensor]], params: Given, *, memory: int = _MEMORY
-) -> TaskGradients:
+) -> GradientProducts:
     """Gradients of each task's loss on each minibatch, as inner products.
 
     The graphs of all minibatches are there; the gradients, more than a gradient a task and minibatch, are formed in
@@ -110,7 +111,7 @@ def task_gradients(
     if not np.isfinite(gram).all():
         worst = tasks[int(np.argmin(np.isfinite(np.diagonal(gram))))]
         raise ValueError(f"the gradient of task {worst!r} is NaN or infinite, expected finite ones")
-    return TaskGradients(tasks, gram, products)
+    return GradientProducts(tasks, gram, products)
 
 
 def _blocks(tensors: Sequence[Tensor], vectors: int, memory: int) -> Iterator[list[Tensor]]:
