@@ -38,6 +38,15 @@ def test_every_public_name_is_there():
         _ = counterpoint.Gradients
 
 
+def test_a_name_that_needs_an_extra_says_what_to_install(monkeypatch):
+    monkeypatch.delitem(vars(counterpoint), "Study", raising=False)
+    monkeypatch.setitem(counterpoint._HOME_OF, "Study", "a_library_that_is_not_there")
+    with pytest.raises(
+        ImportError, match=r"^Study needs the extra 'study' \(.*\): pip install 'counterpoint\[study\]'$"
+    ):
+        _ = counterpoint.Study
+
+
 @pytest.mark.parametrize("name", counterpoint.__all__)
 def test_every_public_name_is_documented(name):
     value = getattr(counterpoint, name)

@@ -135,7 +135,10 @@ __all__ = [  # noqa: RUF022  (grouped by the question they answer)
 def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'counterpoint' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    try:
+        value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{name} needs the extra 'study' ({error}): pip install 'counterpoint[study]'") from error
     globals()[name] = value
     return value
 
