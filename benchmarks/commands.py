@@ -67,7 +67,7 @@ COMMANDS = (
         "affinity",
         "benchmarks/affinity.py --seeds 5 --rounds 12 --fits 6",
         "benchmarks/affinity.py --data yeast --seeds 2 --epochs 3 --rounds 2 --fits 1",
-        50,
+        40,
     ),
     Command("grouping", "benchmarks/grouping.py", "benchmarks/grouping.py --quick", 15),
     Command("grouping_yeast", "benchmarks/grouping_methods.py --data yeast --seeds 5 --networks 4"),
@@ -98,7 +98,7 @@ COMMANDS = (
         "table_preparation",
         "benchmarks/table_preparation.py --rows 1000000 --rounds 1",
         "benchmarks/table_preparation.py --rows 100000 --rounds 1",
-        40,
+        50,
     ),
     Command("vision", "benchmarks/vision.py --seeds 3"),
 )

@@ -136,7 +136,7 @@ def _weightings() -> list[str]:
     return [
         "### Every weighting, trained",
         "",
-        "One network for all tasks with each weighting, and one for each task alone, on three sorts of tasks;",
+        "One network for all tasks with each weighting, and one for each task alone, on several sorts of tasks;",
         "then the same with the first loss times 1,000. What to take from it: [choosing a",
         "weighting](choosing-a-weighting.md).",
         "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from results_reading import Row, load, row, rows
+from results_studies import studies
 from results_tables import figure, plain, table
 from study import judged_contrast
 
@@ -183,13 +184,12 @@ def _gap(name: str) -> list[str]:
 
 
 def _studies() -> list[str]:
-    names = ("study_diamonds", "study_yeast", "study_randhie", "study_flares")
-    judged: list[dict[str, Any]] = [judged_contrast(load(name))["test"] for name in names]
+    judged: list[dict[str, Any]] = [judged_contrast(load(name))["test"] for name in studies()]
     found = sum(own["low"] > 0 or own["high"] < 0 for own in judged)
     means = [own["mean"] for own in judged]
     return [
-        f"Studies of {len(names)} real tables: test Δm of sharing",
-        f"{_signed(min(means))} to {_signed(max(means))} %; a difference is found on {found or 'none'}",
+        f"{len(judged)} studies of real tables: test Δm of sharing",
+        f"{_signed(min(means))} to {_signed(max(means))} %; a difference is found in {found or 'none'}",
         "0: each task alone",
         "study_*",
     ]
