@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from counterpoint.report.explain_curves import without_start
 from counterpoint.report.figures import literal, log_ticks, short
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from counterpoint.report.curves import Curve
+    from counterpoint.report.drawing import Drawing, Properties
     from counterpoint.report.methods import Method
 
     Curves = Sequence[tuple[Method, Curve]]
@@ -33,7 +34,7 @@ class Axis:
     log: bool = False
 
 
-def vertical(figure: Any, name: str, axis: Axis, curves: Curves) -> None:
+def vertical(figure: Drawing, name: str, axis: Axis, curves: Curves) -> None:
     """Holds all means and the landmark, and bands unless they dwarf the means, as those of two seeds do.
 
     Args:
@@ -49,7 +50,7 @@ def vertical(figure: Any, name: str, axis: Axis, curves: Curves) -> None:
         >>> figure = blank()
         >>> wide = Curve([1.0, 9.0], [0.0, 1.0], [-50.0, -50.0], [50.0, 50.0], seeds=2)
         >>> vertical(figure, "yaxis", Axis("gap"), [(Method("uniform", "Uniform", "#0072b2", "dash"), wide)])
-        >>> [round(end, 2) for end in figure.layout.yaxis.range]
+        >>> [round(end, 2) for end in figure.layout["yaxis"]["range"]]
         [-1.18, 2.18]
     """
     landmarks = [] if axis.landmark is None else [axis.landmark]
@@ -67,10 +68,10 @@ def vertical(figure: Any, name: str, axis: Axis, curves: Curves) -> None:
         layout |= {"type": "log", **log_axis_ticks(10 ** (bottom - air), 10 ** (top + air))}
     if axis.landmark is not None:
         if log:
-            figure.add_hline(y=axis.landmark, line={"color": figure.layout.yaxis.zerolinecolor, "width": 1})
+            figure.add_hline(y=axis.landmark, line={"color": figure.layout["yaxis"]["zerolinecolor"], "width": 1})
         else:
             layout |= {"zeroline": axis.landmark == 0}
-    figure.update_layout({name: layout})
+    figure.update_layout(**{name: layout})
 
 
 def started(*groups: Curves) -> tuple[list[list[tuple[Method, Curve]]], bool]:
@@ -89,7 +90,7 @@ def started(*groups: Curves) -> tuple[list[list[tuple[Method, Curve]]], bool]:
     return [[(method, next(rest)) for method, _ in curves] for curves in groups], log
 
 
-def steps_axis(figure: Any, curves: Curves, *, log: bool) -> None:
+def steps_axis(figure: Drawing, curves: Curves, *, log: bool) -> None:
     """Training steps, logarithmic or not.
 
     Args:
@@ -103,8 +104,8 @@ def steps_axis(figure: Any, curves: Curves, *, log: bool) -> None:
         >>> from counterpoint.report.methods import Method
         >>> figure, long = blank(), Curve([2.0, 300.0], [1.0, 2.0], [1.0, 2.0], [1.0, 2.0], 2)
         >>> steps_axis(figure, [(Method("uniform", "Uniform", "#0072b2", "dash"), long)], log=True)
-        >>> figure.layout.xaxis.tickvals
-        (10.0, 100.0)
+        >>> figure.layout["xaxis"]["tickvals"]
+        [10.0, 100.0]
     """
     steps = [step for _, data in curves for step in data.steps]
     first, last = min(steps), max(steps)
@@ -117,7 +118,7 @@ def steps_axis(figure: Any, curves: Curves, *, log: bool) -> None:
     figure.update_xaxes(title_text="training step", hoverformat=",.0f")
 
 
-def log_axis_ticks(low: float, high: float) -> dict[str, object]:
+def log_axis_ticks(low: float, high: float) -> Properties:
     """Ticks of a logarithmic axis; where few of 1, 2 and 5 fall into it, plotly finds better ones.
 
     Example:

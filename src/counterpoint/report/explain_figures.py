@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
-
-import plotly.graph_objects as go
+from typing import TYPE_CHECKING
 
 from counterpoint.report.explain_axes import Axis, log_axis_ticks, started, steps_axis, vertical
 from counterpoint.report.explain_units import change
@@ -15,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from counterpoint.report.curves import Curve
+    from counterpoint.report.drawing import Drawing
     from counterpoint.report.methods import Method
     from counterpoint.study.explain.correlation import RankCorrelation
 
@@ -131,28 +130,26 @@ def correlations(
     for place, (method, row) in enumerate(found):
         known = [(index, correlation) for index, correlation in enumerate(row) if correlation is not None]
         offset = gap * (place - (len(found) - 1) / 2)
-        figure.add_trace(
-            go.Scatter(
-                x=[round(c.value, 3) for _, c in known],
-                y=[round(index + offset, 3) for index, _ in known],
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [round(max(c.high - c.value, 0.0), 3) for _, c in known],
-                    "arrayminus": [round(max(c.value - c.low, 0.0), 3) for _, c in known],
-                    "color": method.tint(0.55),
-                    "thickness": 1.5,
-                    "width": 0,
-                },
-                mode="markers",
-                marker={
-                    "size": 8,
-                    "color": [method.color if c.excludes_zero else "white" for _, c in known],
-                    "line": {"color": method.color, "width": 1.5},
-                },
-                text=[f"{literal(names[index])}, {literal(method.label)}: {change(c)}" for index, c in known],
-                hovertemplate="%{text}<extra></extra>",
-            )
+        figure.add_scatter(
+            x=[round(c.value, 3) for _, c in known],
+            y=[round(index + offset, 3) for index, _ in known],
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [round(max(c.high - c.value, 0.0), 3) for _, c in known],
+                "arrayminus": [round(max(c.value - c.low, 0.0), 3) for _, c in known],
+                "color": method.tint(0.55),
+                "thickness": 1.5,
+                "width": 0,
+            },
+            mode="markers",
+            marker={
+                "size": 8,
+                "color": [method.color if c.excludes_zero else "white" for _, c in known],
+                "line": {"color": method.color, "width": 1.5},
+            },
+            text=[f"{literal(names[index])}, {literal(method.label)}: {change(c)}" for index, c in known],
+            hovertemplate="%{text}<extra></extra>",
         )
     figure.update_xaxes(
         title_text="rank correlation", range=[-1.05, 1.05], zeroline=True, tickvals=[-1, -0.5, 0, 0.5, 1]
@@ -168,7 +165,7 @@ def correlations(
     return Plot(title, alt, figure.to_json(), 70 + (14 + 12 * len(found)) * len(names))
 
 
-def _stacked(upper: Curves, above: Axis, lower: Curves, below: Axis) -> Any:  # plotly is untyped
+def _stacked(upper: Curves, above: Axis, lower: Curves, below: Axis) -> Drawing:
     """Two panels on one horizontal axis; only the upper one where there is nothing to draw below."""
     figure = blank()
     add_curves(figure, upper)
@@ -176,7 +173,7 @@ def _stacked(upper: Curves, above: Axis, lower: Curves, below: Axis) -> Any:  # 
         vertical(figure, "yaxis", above, upper)
         return figure
     add_curves(figure, lower, yaxis="y2")
-    style = figure.layout.yaxis.to_plotly_json()
+    style = figure.layout["yaxis"]
     figure.update_layout(yaxis2={**style, "domain": [0.0, 0.36], "anchor": "x"}, xaxis={"anchor": "y2"})
     figure.update_layout(yaxis={"domain": [0.44, 1.0]})
     vertical(figure, "yaxis", above, upper)

@@ -1,14 +1,13 @@
-"""The page's figures, drawn with plotly. Names reach plotly escaped, because it reads labels as HTML."""
+"""The page's figures, which plotly.js draws. Names reach plotly escaped, because it reads labels as HTML."""
 
 from __future__ import annotations
 
 import html
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import plotly.graph_objects as go
-
+from counterpoint.report.drawing import Drawing, Properties
 from counterpoint.report.wording import number, percent
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def lines(
     return Plot(title, f"{title}: {y_title} over training steps. At the end: {ends}.", figure.to_json())
 
 
-def add_curves(figure: Any, curves: Sequence[tuple[Method, Curve]], **where: object) -> None:  # plotly is untyped
+def add_curves(figure: Drawing, curves: Sequence[tuple[Method, Curve]], **where: object) -> None:
     """Draws means as lines and their bands, all bands first so that they hide no line.
 
     Args:
@@ -87,13 +86,13 @@ def add_curves(figure: Any, curves: Sequence[tuple[Method, Curve]], **where: obj
     for method, data in curves:
         if data.seeds > 1:
             band = {"x": data.steps, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", **where}
-            figure.add_trace(go.Scatter(y=data.low, **band))
-            figure.add_trace(go.Scatter(y=data.high, fill="tonexty", fillcolor=method.tint(0.16), **band))
+            figure.add_scatter(y=data.low, **band)
+            figure.add_scatter(y=data.high, fill="tonexty", fillcolor=method.tint(0.16), **band)
     for method, data in curves:
         line = {"color": method.color, "dash": method.dash, "width": 2}
         drawn = {"mode": "lines+markers" if len(data.steps) < 3 else "lines", "line": line, **where}
         name = literal(method.label)
-        figure.add_trace(go.Scatter(x=data.steps, y=data.mean, name=name, hovertemplate="%{y:.4g}", **drawn))
+        figure.add_scatter(x=data.steps, y=data.mean, name=name, hovertemplate="%{y:.4g}", **drawn)
 
 
 def span(curves: Sequence[Curve], landmarks: Sequence[float] = ()) -> tuple[float, float]:
@@ -139,27 +138,23 @@ def changes(comparisons: Sequence[Comparison], per_seed: dict[str, list[float]])
         if math.isfinite(estimate.low):
             shown += [estimate.low, estimate.high]
             ends = {"x": [estimate.low, estimate.high], "y": [row, row], "mode": "lines", "hoverinfo": "skip"}
-            figure.add_trace(go.Scatter(line={"color": method.tint(0.35), "width": 7}, **ends))
+            figure.add_scatter(line={"color": method.tint(0.35), "width": 7}, **ends)
         # Beside the bar rather than on it, where the diamond would cover them.
         dots = {"color": "white", "size": 7, "line": {"color": method.color, "width": 1.5}}
-        figure.add_trace(
-            go.Scatter(
-                x=seeds,
-                y=[row + 0.28] * len(seeds),
-                mode="markers",
-                marker=dots,
-                hovertemplate="seed: %{x:+.2f} %<extra></extra>",
-            )
+        figure.add_scatter(
+            x=seeds,
+            y=[row + 0.28] * len(seeds),
+            mode="markers",
+            marker=dots,
+            hovertemplate="seed: %{x:+.2f} %<extra></extra>",
         )
         mean = {"symbol": "diamond", "color": method.color, "size": 12}
-        figure.add_trace(
-            go.Scatter(
-                x=[estimate.mean],
-                y=[row],
-                mode="markers",
-                marker=mean,
-                hovertemplate="mean: %{x:+.2f} %<extra></extra>",
-            )
+        figure.add_scatter(
+            x=[estimate.mean],
+            y=[row],
+            mode="markers",
+            marker=mean,
+            hovertemplate="mean: %{x:+.2f} %<extra></extra>",
         )
     air = 0.08 * (max(shown) - min(shown)) or 1.0
     figure.update_xaxes(
@@ -210,7 +205,7 @@ def heatmap(title: str, tasks: Sequence[str], values: Sequence[Sequence[float | 
         customdata=[[f"{a} and {b}" for b in names] for a in names],
         hovertemplate="%{customdata}: %{z:.2f}<extra></extra>",
     )
-    axis = {
+    axis: Properties = {
         "tickvals": places,
         "ticktext": names,
         "showgrid": False,
@@ -245,7 +240,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [tick for tick in ticks if low / 1.4 <= tick <= high * 1.4]
 
 
-def blank() -> Any:  # plotly is untyped
+def blank() -> Drawing:
     """An empty figure with the page's fonts, colours and margins, for traces to be added to."""
     axis = {
         "gridcolor": GRID,
@@ -257,20 +252,17 @@ def blank() -> Any:  # plotly is untyped
     # As in the text: 0.0002, not 200μ.
     axis |= {"exponentformat": "none", "separatethousands": True}
     axis |= {"title": {"font": {"size": 12, "color": FAINT}, "standoff": 6}, "nticks": 5, "automargin": True}
-    return go.Figure(
-        layout={
-            "template": "none",
-            "font": {"family": FONT, "size": 12, "color": INK},
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "margin": {"l": 50, "r": 10, "t": 8, "b": 40},
-            "showlegend": False,
-            "hovermode": "x unified",
-            "dragmode": False,
-            "separators": ".,",
-            "xaxis": axis,
-            "yaxis": axis,
-        }
+    return Drawing(
+        font={"family": FONT, "size": 12, "color": INK},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        margin={"l": 50, "r": 10, "t": 8, "b": 40},
+        showlegend=False,
+        hovermode="x unified",
+        dragmode=False,
+        separators=".,",
+        xaxis=axis,
+        yaxis=axis,
     )
 
 

@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
-
 from counterpoint.report.figures import FAINT, INK, Plot, blank, covering, literal, log_ticks
 from counterpoint.report.group_methods import TAG, TOGETHER, looks
 from counterpoint.report.memberships import significant
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from counterpoint.estimate import Estimate
+    from counterpoint.report.drawing import Drawing
     from counterpoint.report.group_methods import GroupMethod
 
 _NAMES = {"delta": "Δm", "reduction": "loss reduction"}
@@ -45,26 +44,22 @@ def predicted_scores(rows: Sequence[Predicted]) -> Plot:
     bounds = [row for row in rows if row.bound is not None]
     if bounds:
         dashed = {"color": FAINT, "dash": "dash", "width": 1.5}
-        figure.add_trace(
-            go.Scatter(
-                x=[row.size for row in bounds],
-                y=[row.bound for row in bounds],
-                mode="lines+markers",
-                line=dashed,
-                marker={"symbol": "line-ew-open", "size": 13, "color": FAINT},
-                hovertemplate="no grouping scores more than %{y:.4g}<extra></extra>",
-            )
+        figure.add_scatter(
+            x=[row.size for row in bounds],
+            y=[row.bound for row in bounds],
+            mode="lines+markers",
+            line=dashed,
+            marker={"symbol": "line-ew-open", "size": 13, "color": FAINT},
+            hovertemplate="no grouping scores more than %{y:.4g}<extra></extra>",
         )
     fills = [method.color if row.proven else "white" for row in rows]
-    figure.add_trace(
-        go.Scatter(
-            x=[row.size for row in rows],
-            y=[row.score for row in rows],
-            mode="lines+markers",
-            line={"color": method.color, "width": 2},
-            marker={"size": 10, "color": fills, "line": {"color": method.color, "width": 2}},
-            hovertemplate="score %{y:.4g}<extra></extra>",
-        )
+    figure.add_scatter(
+        x=[row.size for row in rows],
+        y=[row.score for row in rows],
+        mode="lines+markers",
+        line={"color": method.color, "width": 2},
+        marker={"size": 10, "color": fills, "line": {"color": method.color, "width": 2}},
+        hovertemplate="score %{y:.4g}<extra></extra>",
     )
     _sizes_axis(figure, [row.size for row in rows])
     figure.update_yaxes(title_text="predicted score")
@@ -92,17 +87,15 @@ def measured_changes(methods: Sequence[GroupMethod], measure: str) -> Plot:
     _remark(figure, 0.0, "each alone", looks(BASELINE).color)
     tags = [method for method in shown if method.family == TAG]
     estimates = [getattr(method, measure) for method in tags]
-    figure.add_trace(
-        go.Scatter(
-            x=[method.size for method in tags],
-            y=[estimate.mean for estimate in estimates],
-            error_y=_bars(estimates, looks(TAG).color),
-            mode="lines+markers",
-            line={"color": looks(TAG).tint(0.5), "width": 1.5},
-            marker={"size": 10, "color": looks(TAG).color},
-            text=[figures_of(estimate) for estimate in estimates],
-            hovertemplate="%{text}<extra></extra>",
-        )
+    figure.add_scatter(
+        x=[method.size for method in tags],
+        y=[estimate.mean for estimate in estimates],
+        error_y=_bars(estimates, looks(TAG).color),
+        mode="lines+markers",
+        line={"color": looks(TAG).tint(0.5), "width": 1.5},
+        marker={"size": 10, "color": looks(TAG).color},
+        text=[figures_of(estimate) for estimate in estimates],
+        hovertemplate="%{text}<extra></extra>",
     )
     _sizes_axis(figure, [method.size for method in tags])
     figure.update_yaxes(title_text=f"{_NAMES[measure]} (%)", range=span_of(shown, measure), zeroline=True)
@@ -126,14 +119,12 @@ def cost_and_quality(methods: Sequence[GroupMethod], measure: str) -> Plot | Non
         look = method.looks
         draws = [draw for draw in method.draws if math.isfinite(getattr(draw, measure))]
         if draws:
-            figure.add_trace(
-                go.Scatter(
-                    x=[draw.seconds / scale for draw in draws],
-                    y=[getattr(draw, measure) for draw in draws],
-                    mode="markers",
-                    marker={"size": 5, "color": look.tint(0.45)},
-                    hovertemplate=f"{literal(method.label)}, one draw: %{{y:+.2f}} %<extra></extra>",
-                )
+            figure.add_scatter(
+                x=[draw.seconds / scale for draw in draws],
+                y=[getattr(draw, measure) for draw in draws],
+                mode="markers",
+                marker={"size": 5, "color": look.tint(0.45)},
+                hovertemplate=f"{literal(method.label)}, one draw: %{{y:+.2f}} %<extra></extra>",
             )
     times = [method.seconds.mean / scale for method in drawn]
     logarithmic = min(times) > 0 and max(times) > 10 * min(times)
@@ -144,20 +135,18 @@ def cost_and_quality(methods: Sequence[GroupMethod], measure: str) -> Plot | Non
         beside = _BESIDE.get(method.family)
         said = "the reference" if estimate is None else figures_of(estimate)
         name, time, at = literal(method.label), duration(method.seconds.mean), method.seconds.mean / scale
-        figure.add_trace(
-            go.Scatter(
-                x=[at],
-                y=[estimate.mean if estimate else 0.0],
-                error_y=_bars([estimate], look.tint(0.6)) if estimate else None,
-                mode="markers+text",
-                marker={"size": 12 if beside else 19, "color": look.color, "line": {"color": "white", "width": 1.5}},
-                text=[beside or str(method.size)],
-                # Towards the middle, where there is room for a word.
-                textposition=f"bottom {'left' if at > middle else 'right'}" if beside else "middle center",
-                textfont={"color": look.color, "size": 11} if beside else {"color": "white", "size": 10},
-                name=name,
-                hovertemplate=f"<b>{name}</b><br>{said}<br>{time}<extra></extra>",
-            )
+        figure.add_scatter(
+            x=[at],
+            y=[estimate.mean if estimate else 0.0],
+            error_y=_bars([estimate], look.tint(0.6)) if estimate else None,
+            mode="markers+text",
+            marker={"size": 12 if beside else 19, "color": look.color, "line": {"color": "white", "width": 1.5}},
+            text=[beside or str(method.size)],
+            # Towards the middle, where there is room for a word.
+            textposition=f"bottom {'left' if at > middle else 'right'}" if beside else "middle center",
+            textfont={"color": look.color, "size": 11} if beside else {"color": "white", "size": 10},
+            name=name,
+            hovertemplate=f"<b>{name}</b><br>{said}<br>{time}<extra></extra>",
         )
     figure.update_xaxes(title_text=f"training time with search ({unit})")
     if logarithmic:
@@ -202,7 +191,7 @@ def _bars(estimates: Sequence[Estimate], color: str) -> dict[str, Any]:
     return {"type": "data", "array": half, "color": color, "thickness": 1.5, "width": 4}
 
 
-def _sizes_axis(figure: Any, sizes: Sequence[int]) -> None:  # plotly is untyped
+def _sizes_axis(figure: Drawing, sizes: Sequence[int]) -> None:
     step = max(1, math.ceil(len(sizes) / 10))
     figure.update_xaxes(title_text="networks", tickvals=list(sizes)[::step], range=_around(sizes))
     figure.update_layout(hovermode="closest")
@@ -212,7 +201,7 @@ def _around(sizes: Sequence[int]) -> list[float]:
     return [min(sizes) - 0.4, max(sizes) + 0.4] if sizes else [0.0, 1.0]
 
 
-def _remark(figure: Any, height: float, text: str, color: str) -> None:  # plotly is untyped
+def _remark(figure: Drawing, height: float, text: str, color: str) -> None:
     place = {"xref": "paper", "x": 1, "xanchor": "right", "y": height, "yanchor": "bottom", "showarrow": False}
     figure.add_annotation(text=text, font={"size": 11, "color": color or INK}, **place)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import plotly.graph_objects as go
-
 from counterpoint.report.figures import Plot, blank, covering, literal, short
 from counterpoint.report.group_figures import figures_of
 from counterpoint.report.methods import methods_of, tasks_of
@@ -88,15 +86,15 @@ def _plot(
             ends += [found.low, found.high]
             line = {"color": method.tint(0.35), "width": 7}
             bar = {"x": [found.low, found.high], "y": [row, row], "mode": "lines", "hoverinfo": "skip"}
-            figure.add_trace(go.Scatter(line=line, **bar))
+            figure.add_scatter(line=line, **bar)
         # Beside the bar rather than on it, where the diamond would cover them.
         ring = {"color": "white", "size": 6, "line": {"color": method.color, "width": 1.3}}
         said = "seed %{customdata}: %{x:+.2f} %<extra></extra>"
         dots = {"x": own, "y": [row + 0.3] * len(own), "customdata": list(seeds[method.key])}
-        figure.add_trace(go.Scatter(mode="markers", marker=ring, hovertemplate=said, **dots))
+        figure.add_scatter(mode="markers", marker=ring, hovertemplate=said, **dots)
         diamond = {"symbol": "diamond", "color": method.color, "size": 11}
         said = f"{literal(method.label)}: {figures_of(found)}<extra></extra>"
-        figure.add_trace(go.Scatter(x=[found.mean], y=[row], mode="markers", marker=diamond, hovertemplate=said))
+        figure.add_scatter(x=[found.mean], y=[row], mode="markers", marker=diamond, hovertemplate=said)
     # What it is against stands above the pictures: there is no room for it where three stand side by side on paper.
     figure.update_xaxes(title_text="change (%)", range=covering(points, ends), zeroline=True)
     names = [literal(short(comparison.method.label, 22)) for comparison in drawn]
@@ -143,15 +141,13 @@ def _dots(means: dict[str, list[float]], methods: Sequence[Method], reference: R
     rows = list(range(len(order)))
     values = [value for row in means.values() for value in row if math.isfinite(value)]
     for place, method in enumerate(methods):
-        figure.add_trace(
-            go.Scatter(
-                x=[means[task][place] if math.isfinite(means[task][place]) else None for task in order],
-                y=[row + _DODGE * (place - (len(methods) - 1) / 2) / len(methods) for row in rows],
-                mode="markers",
-                marker={"color": method.tint(0.75), "size": 8, "line": {"color": "white", "width": 0.7}},
-                customdata=[literal(task) for task in order],
-                hovertemplate=f"%{{customdata}}, {literal(method.label)}: %{{x:+.2f}} %<extra></extra>",
-            )
+        figure.add_scatter(
+            x=[means[task][place] if math.isfinite(means[task][place]) else None for task in order],
+            y=[row + _DODGE * (place - (len(methods) - 1) / 2) / len(methods) for row in rows],
+            mode="markers",
+            marker={"color": method.tint(0.75), "size": 8, "line": {"color": "white", "width": 0.7}},
+            customdata=[literal(task) for task in order],
+            hovertemplate=f"%{{customdata}}, {literal(method.label)}: %{{x:+.2f}} %<extra></extra>",
         )
     figure.update_xaxes(
         title_text=literal(f"change against {short(reference.short)} (%)"), range=covering([0.0, *values], [])

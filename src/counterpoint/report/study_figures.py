@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
-
-import plotly.graph_objects as go
+from typing import TYPE_CHECKING
 
 from counterpoint.report.figures import Plot, blank, covering, literal, short
 from counterpoint.report.group_figures import figures_of
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from counterpoint.estimate import Estimate
+    from counterpoint.report.drawing import Drawing
     from counterpoint.report.methods import Method
     from counterpoint.study.decision import Contrast
     from counterpoint.study.study_results import StudyResults
@@ -76,19 +75,17 @@ def _changes(drawn: Sequence[tuple[Method, Contrast]], span: list[float]) -> Plo
     return Plot("", alt, figure.to_json(), 84 + 48 * len(drawn))
 
 
-def _add(figure: Any, estimate: Estimate, place: tuple[float, str, str], method: Method) -> None:  # plotly is untyped
+def _add(figure: Drawing, estimate: Estimate, place: tuple[float, str, str], method: Method) -> None:
     height, symbol, where = place
     if math.isfinite(estimate.low) and math.isfinite(estimate.high):
         line = {"color": method.tint(0.35), "width": 6}
         ends = {"x": [estimate.low, estimate.high], "y": [height, height]}
-        figure.add_trace(go.Scatter(**ends, mode="lines", line=line, hoverinfo="skip"))
+        figure.add_scatter(**ends, mode="lines", line=line, hoverinfo="skip")
     marker = {"symbol": symbol, "color": method.color, "size": 11, "line": {"color": method.color, "width": 1.5}}
-    figure.add_trace(
-        go.Scatter(
-            x=[estimate.mean],
-            y=[height],
-            mode="markers",
-            marker=marker,
-            hovertemplate=f"{literal(method.label)}, {where}: {figures_of(estimate)}<extra></extra>",
-        )
+    figure.add_scatter(
+        x=[estimate.mean],
+        y=[height],
+        mode="markers",
+        marker=marker,
+        hovertemplate=f"{literal(method.label)}, {where}: {figures_of(estimate)}<extra></extra>",
     )
