@@ -179,6 +179,21 @@ def test_small_cases_are_compared_by_name(tmp_path, monkeypatch):
     assert tenth > 1 > whole, "a tenth of the stored table is compared with the whole small one"
 
 
+@pytest.mark.parametrize(
+    ("program", "budget", "said"),
+    [
+        ("pass", 60, "^$"),
+        ("raise SystemExit(3)", 60, "status 3"),
+        ("import time; time.sleep(60)", 1, "not done within 1 s"),
+    ],
+)
+def test_a_small_case_that_fails_or_takes_too_long_is_told(program, budget, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(quick, "OUT", tmp_path)
+    monkeypatch.setattr(quick, "ROOT", tmp_path)
+    case = commands.Command("a", "", f'-c "{program}"', budget)
+    assert re.search(said, quick.run(case, 1.0))
+
+
 @pytest.fixture(scope="module")
 def page():
     return results_page.page()
