@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from counterpoint.affinity.displacement import Diagonal
-from counterpoint.balancing.gram import TaskGradients
+from counterpoint.balancing.gram import SMALLEST_SAFE_SQUARE, TaskGradients
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from counterpoint.affinity.displacement import Displacement
     from counterpoint.affinity.gradients import Row, SharedGradients
     from counterpoint.affinity.sketch import CountSketch
-
-# Squares of fp32 gradients below this lose digits to underflow; see counterpoint.balancing.gram.
-_SAFE = 1e-30
 
 # Of P tasks, [P, P], fp64 on the CPU: the Gram matrix, and by how much each row's step lowers each column's loss.
 Products = tuple[Tensor, Tensor]
@@ -77,7 +74,7 @@ def _gram(columns: Sequence[Tensor | None]) -> Tensor | None:
         return None
     gram = total.to("cpu", torch.float64)
     squares = gram.diagonal()
-    if not bool(((squares > _SAFE) & (squares < torch.inf)).all()):
+    if not bool(((squares > SMALLEST_SAFE_SQUARE) & (squares < torch.inf)).all()):
         return None
     return (gram + gram.T).mul_(0.5)
 

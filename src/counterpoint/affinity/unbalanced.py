@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from counterpoint.balancing.graph import Node
 
 
-class _Open:
+class _PassingFan:
     """What a FanOut's node asks for in backward: the plain sum, nothing remembered, no other rank waited for.
 
     A single task's gradient must reach the parameters unweighted, and neither ``fan.last`` nor a weighting that learns
@@ -47,7 +47,7 @@ def unbalanced(nodes: Iterable[Node]) -> Iterator[None]:
     nodes = [node for node in nodes if is_fan(node)]
     layers = [node.fan for node in nodes]
     for node, layer in zip(nodes, layers, strict=True):
-        node.fan = _Open(layer)
+        node.fan = _PassingFan(layer)
     try:
         yield
     finally:
@@ -57,7 +57,7 @@ def unbalanced(nodes: Iterable[Node]) -> Iterator[None]:
 
 def is_fan(node: Node) -> bool:
     """Whether a node of a graph is where a FanOut makes its copies; the one that sums losses is not."""
-    return isinstance(getattr(node, "fan", None), (FanOut, _Open)) and hasattr(node, "features")
+    return isinstance(getattr(node, "fan", None), (FanOut, _PassingFan)) and hasattr(node, "features")
 
 
 def nodes_of(losses: Iterable[Tensor]) -> set[Node]:

@@ -197,7 +197,7 @@ def _weighted(
 def _row_by_row(
     gradients: TaskGradients, step: Step, balance: Balance, skipped: tuple[str, ...]
 ) -> tuple[list[Tensor | None], StepRecord]:
-    """Methods that look at the gradients themselves, coordinate by coordinate."""
+    """For weightings that look at the gradients themselves, coordinate by coordinate."""
     assert isinstance(balance.weighting, Weighting)  # noqa: S101  (plain callables never need rows)
     vector, weights = balance.weighting.combine_rows(gradients.stacked(), step)
     if weights is None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _BLOCK_ELEMENTS = 1 << 20
 
 # Below this, squares of fp32 gradients lose digits to underflow (the smallest normal fp32 number is 1.2e-38).
-_SMALLEST_SAFE_SQUARE = 1e-30
+SMALLEST_SAFE_SQUARE = 1e-30
 
 
 class TaskGradients:
@@ -117,7 +117,7 @@ class TaskGradients:
         gram = self.gram()
         host = gram.to("cpu").to(torch.float64)
         squares = host.diagonal().tolist()
-        doubtful = [task for task, square in enumerate(squares) if not _SMALLEST_SAFE_SQUARE < square < math.inf]
+        doubtful = [task for task, square in enumerate(squares) if not SMALLEST_SAFE_SQUARE < square < math.inf]
         if gram.dtype == torch.float32 and any(_is_finite_and_nonzero(self._rows[task]) for task in doubtful):
             on_host = [[None if g is None else g.to("cpu") for g in row] for row in self._rows]  # MPS has no fp64
             host = TaskGradients(on_host).gram(torch.float64)

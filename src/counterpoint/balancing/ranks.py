@@ -68,7 +68,7 @@ class Ranks:
         return numbers
 
     def agree(self, weights: Tensor) -> Tensor:
-        """The first rank's weights: some methods draw random numbers, and hosts may round differently."""
+        """The first rank's weights: some weightings draw random numbers, and hosts may round differently."""
         if not self.active:
             return weights
         first = dist.get_rank(self._given) == 0

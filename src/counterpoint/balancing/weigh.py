@@ -33,7 +33,7 @@ def accept(
 
     Raises:
         TypeError: if it is not callable.
-        ValueError: if the method makes no sense at this level, or combines gradients coordinate by coordinate and an
+        ValueError: if the weighting makes no sense at this level, or combines gradients coordinate by coordinate and an
             option does not allow that.
     """
     if not callable(weighting):

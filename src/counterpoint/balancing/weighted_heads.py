@@ -20,7 +20,7 @@ class Defer(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *parameters: Tensor) -> tuple[Tensor, ...]:
-        """Stand-ins, and the token, in at least fp32: weights of scale-free methods may be large."""
+        """Stand-ins, and the token, in at least fp32: scale-free weightings may give large ones."""
         ctx.set_materialize_grads(False)
         dtype = torch.promote_types(parameters[0].dtype, torch.float32)
         return *(parameter.view_as(parameter) for parameter in parameters), parameters[0].new_zeros((), dtype=dtype)

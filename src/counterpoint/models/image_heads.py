@@ -33,8 +33,8 @@ class MapHead(nn.Module):
     """What heads of maps share: their outputs get the size of the targets.
 
     Args:
-        size: Height and width of the targets; or nothing, and the maps are enlarged by
-        factor: so much: the encoder's ``stride``.
+        size: Height and width of the targets; ``None`` where ``factor`` says.
+        factor: How many times those of the map they are: the encoder's ``stride``.
 
     Raises:
         ValueError: if a size or the factor is not positive.
@@ -65,8 +65,8 @@ class ConvHead(MapHead):
         channels: What the encoder's map has.
         outputs: Channels of the output: classes, or numbers a pixel.
         hidden: Channels between the convolutions.
-        size: Height and width of the targets; by default
-        factor: how many times those of the map.
+        size: Height and width of the targets; ``None`` where ``factor`` says.
+        factor: How many times those of the map they are: the encoder's ``stride``.
 
     Example:
         >>> ConvHead(8, 7, hidden=16, factor=4)(torch.zeros(2, 8, 5, 6)).shape
@@ -99,8 +99,8 @@ class ASPPHead(MapHead):
         rates: Dilation of each branch's 3 x 3 convolution; 1 is a 1 x 1 convolution as there.
         norm: Normalization of the branches; the mean over the image, one number a channel, is normalized by ``"batch"``
             only, which takes batches of at least 2.
-        size: Height and width of the targets; by default
-        factor: how many times those of the map.
+        size: Height and width of the targets; ``None`` where ``factor`` says.
+        factor: How many times those of the map they are: the encoder's ``stride``.
 
     Raises:
         ValueError: if there is no rate.
@@ -149,8 +149,8 @@ class ScalesHead(MapHead):
         channels: Those of each scale: the encoder's ``channels``.
         outputs: Channels of the output: classes, or numbers a pixel.
         hidden: Channels of the sum.
-        size: Height and width of the targets; by default
-        factor: how many times those of the finest scale: the encoder's ``stride[0]``.
+        size: Height and width of the targets; ``None`` where ``factor`` says.
+        factor: How many times those of the finest scale they are: the encoder's ``stride[0]``.
 
     Raises:
         ValueError: if there are no scales.

@@ -25,8 +25,8 @@ class PyramidHead(MapHead):
         grids: Rows and columns of each grid.
         norm: Normalization of all; a grid of one cell, one number a channel, is normalized by ``"batch"`` only, which
             takes batches of at least 2.
-        size: Height and width of the targets; by default
-        factor: how many times those of the map.
+        size: Height and width of the targets; ``None`` where ``factor`` says.
+        factor: How many times those of the map they are: the encoder's ``stride``.
 
     Raises:
         ValueError: if there is no grid.

@@ -18,7 +18,7 @@ __all__ = ["MISSING", "Direction", "Likelihood", "Loss", "Task"]
 
 @dataclass(frozen=True, eq=False)
 class Task(DenseTasks):
-    """One objective.
+    """What a network is to predict: a loss, metrics, and which way is better; the head belongs to the model.
 
     Attributes:
         name: How the task is called everywhere.

@@ -1,4 +1,4 @@
-"""Weightings, one method a file."""
+"""Weightings, one a file."""
 
 from counterpoint.balancing.weightings.as_torchjd import as_torchjd
 from counterpoint.balancing.weightings.by_name import get_weighting, weighting_names

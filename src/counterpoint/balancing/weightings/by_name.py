@@ -48,14 +48,15 @@ def get_weighting(name: str, **options: Any) -> Weighting:
     Args:
         name: One of :func:`weighting_names`; case, "-", "_" and spaces do not matter: ``"IMTL-G"`` is ``"imtlg"``. With
             the prefix ``torchjd-``, TorchJD's method even where there is one of ours.
-        **options: What the method's class takes. Vectors with one number a task may be lists. The number of tasks
+        **options: What the weighting's class takes. Vectors with one number a task may be lists. The number of tasks
             (``shape``, ``n_tasks``) may be left out; it is known once a ``FanOut`` or ``backward`` tells the tasks. The
             ``weighting`` that ``"crmogm"`` smooths may be a name.
 
     Raises:
-        ValueError: for an unknown name (the nearest ones are named), or an option that the method does not have, that
+        ValueError: for an unknown name (the nearest ones are named), or an option that it does not have, that
             is missing or out of range.
-        ImportError: if a package that the method needs is missing; the message says what to install.
+        TypeError: if the name is no string.
+        ImportError: if a package that it needs is missing; the message says what to install.
 
     Example:
         >>> get_weighting("mgda", solver="frank-wolfe")

@@ -141,7 +141,7 @@ class OfCallable(Weighting):
     """A plain callable, or a weighting of TorchJD, as one of ours.
 
     Args:
-        method: Gram matrix [T, T] in, weights [T] out.
+        weighting: Gram matrix [T, T] in, weights [T] out.
 
     Raises:
         TypeError: if it is not callable.
@@ -151,26 +151,26 @@ class OfCallable(Weighting):
         tensor([1., 1.])
     """
 
-    def __init__(self, method: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, weighting: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        if not callable(method):
-            raise TypeError(f"weighting={method!r} is not callable, expected a weighting or its name")
-        self._method = [method]  # in a list: a module's buffers that are None would not travel in state_dict
+        if not callable(weighting):
+            raise TypeError(f"weighting={weighting!r} is not callable, expected a weighting or its name")
+        self._callable = [weighting]  # in a list: a module's buffers that are None would not travel in state_dict
 
     def forward(self, gram: Tensor, losses: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Returns what the callable returns, [T, T] -> [T]."""
-        return torch.as_tensor(self._method[0](gram)).to(gram)
+        return torch.as_tensor(self._callable[0](gram)).to(gram)
 
     def get_extra_state(self) -> dict[str, Any]:
         """State of a module, for ``state_dict``."""
-        method = self._method[0]
-        return pack(method) if isinstance(method, nn.Module) else {}
+        given = self._callable[0]
+        return pack(given) if isinstance(given, nn.Module) else {}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Remembers what ``state_dict`` tells."""
-        if state and isinstance(self._method[0], nn.Module):
-            unpack(self._method[0], state)
+        if state and isinstance(self._callable[0], nn.Module):
+            unpack(self._callable[0], state)
 
     def __repr__(self) -> str:
         """The callable's."""
-        return repr(self._method[0])
+        return repr(self._callable[0])

@@ -14,6 +14,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _ROUNDS = 30
 _PATIENCE = 6  # exchanges in a row that may not reduce the violations, before they are made one at a time
 _TOLERANCE = 1e-11
+# As TorchJD has them: a Gram matrix with a smaller trace counts as zero; the ridge is relative to the trace.
+_SMALLEST_TRACE, _RIDGE = 1e-4, 1e-4
 
 
 class PivotingProjector(DualConeProjector):
@@ -24,10 +26,6 @@ class PivotingProjector(DualConeProjector):
     make it strictly convex), so the weights are the same. Source: Proposition 1 of `Jacobian Descent for
     Multi-Objective Optimization <https://arxiv.org/abs/2406.16232>`_; Júdice & Pires (1994) for the exchanges.
 
-    Args:
-        norm_eps: A Gram matrix whose trace is below this counts as zero, as in TorchJD.
-        reg_eps: Ridge, relative to the trace, as in TorchJD.
-
     Example:
         >>> gram = torch.tensor([[1.0, -0.5], [-0.5, 1.0]], dtype=torch.float64)
         >>> PivotingProjector()(torch.eye(2, dtype=torch.float64), gram).round(decimals=3)
@@ -35,9 +33,7 @@ class PivotingProjector(DualConeProjector):
                 [0.5000, 1.0000]], dtype=torch.float64)
     """
 
-    def __init__(self, norm_eps: float = 1e-4, reg_eps: float = 1e-4) -> None:
-        self.norm_eps = norm_eps
-        self.reg_eps = reg_eps
+    def __init__(self) -> None:
         self._previous: Array | None = None
 
     def __call__(self, U: Tensor, G: Tensor) -> Tensor:
@@ -45,8 +41,8 @@ class PivotingProjector(DualConeProjector):
         gram = G.detach().cpu().double().numpy()
         lower = U.detach().cpu().double().numpy().reshape(-1, len(gram))
         trace = float(np.trace(gram))
-        gram = gram / trace if trace >= self.norm_eps else np.zeros_like(gram)
-        gram = gram + self.reg_eps * np.eye(len(gram))
+        gram = gram / trace if trace >= _SMALLEST_TRACE else np.zeros_like(gram)
+        gram = gram + _RIDGE * np.eye(len(gram))
         return torch.from_numpy(lower + self._raised(gram, lower)).view(U.shape).to(G.device, G.dtype)
 
     def _raised(self, gram: Array, lower: Array) -> Array:

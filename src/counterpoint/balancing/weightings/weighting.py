@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 class Weighting(nn.Module, ABC):
     """Gram matrix of T task gradients in, T weights out.
 
-    Subclass it and write ``forward``; that is enough for a method that looks at this step alone. It runs without
+    Subclass it and write ``forward``; that is enough for one that looks at this step alone. It runs without
     gradients, inside a backward pass. Where a weighting is expected, a plain callable of one argument (the Gram matrix)
     does as well. The Gram matrix is that of the tasks that took part in the backward pass, in the order of the layer's
     tasks: T varies where labels are missing.
 
-    A method that learns or remembers overrides more: ``bind`` hears the names of all tasks before training, so that
+    One that learns or remembers overrides more: ``bind`` hears the names of all tasks before training, so that
     parameters can be made before an optimizer is; ``weigh`` sees the whole :class:`~counterpoint.balancing.step.Step`,
     hence which tasks took part. A weighting is a module: what it learns travels in ``state_dict``.
 
@@ -33,12 +33,12 @@ class Weighting(nn.Module, ABC):
         needs_losses: ``True`` if the values of the losses are needed: ``fan.sum(losses).backward()`` and
             ``backward(losses, ...)`` tell them, a plain ``sum(losses).backward()`` does not.
         needs_reevaluation: ``True`` if :meth:`reevaluated` is to be called after each optimizer step.
-        needs_rows: ``True`` if the method needs the gradients themselves, not only their inner products: its
+        needs_rows: ``True`` if it needs the gradients themselves, not only their inner products: its
             ``combine_rows(matrix [P, N], step)`` is then called instead of :meth:`weigh` and returns the combined
             gradient [N] and the weights [P], or ``None`` where no weights describe the combination.
         carried: Names of attributes (plain values, arrays) that go from step to step and are not in ``state_dict``,
             such as what a solver starts from. A training that is resumed bit by bit needs them.
-        levels: Where the method makes sense: ``"features"``, ``"parameters"``.
+        levels: Where it makes sense: ``"features"``, ``"parameters"``.
         why_not: Why it makes no sense at the other level, for the error message.
 
     Example:
@@ -106,7 +106,7 @@ class Weighting(nn.Module, ABC):
 
 
 def needed(losses: Tensor | None, weighting: Weighting) -> Tensor:
-    """The losses of a step, for a method that cannot do without.
+    """The losses of a step, for a weighting that cannot do without.
 
     Raises:
         ValueError: if nobody told them.
