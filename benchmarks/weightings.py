@@ -41,6 +41,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--methods", nargs="+", metavar="NAME", help="these weightings instead of all; with Uniform")
     parser.add_argument("--rounds", type=int, default=10, help="of timing (default %(default)s)")
+    parser.add_argument("--tasks", type=int, nargs="+", default=[2, 14, 40], help="timed (default 2 14 40)")
     parser.add_argument("--folder", type=Path, help="keep finished trainings here, and go on with them")
     parser.add_argument("--workers", type=int, default=2, help="trainings side by side")
     parser.add_argument(
@@ -51,7 +52,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.quick:
-        options.seeds, options.methods = min(options.seeds, 2), options.methods or ["Uniform", "MGDA", "CAGrad"]
+        options.seeds, options.tasks = min(options.seeds, 2), [2]
+        options.methods = options.methods or ["Uniform", "MGDA", "CAGrad"]
     if options.methods:
         options.methods = list(dict.fromkeys(["Uniform", *options.methods]))
     return options

@@ -53,7 +53,7 @@ def _problems(problems: dict[str, Any]) -> Iterator[str]:
 def _in_short(trained: list[dict[str, Any]], problems: dict[str, Any]) -> Iterator[str]:
     """What can be counted, so that no sentence outlives its figures."""
     if all(row[ALONE] is None or row[ALONE]["low"] is None for row in trained):
-        yield "One seed: nothing below can be told from chance."
+        yield "- One seed: nothing in these tables can be told from chance."
         return
     for problem in problems:
         own = [row for row in trained if row["problem"] == problem]

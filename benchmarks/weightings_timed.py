@@ -18,8 +18,6 @@ from workers import take_turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-TASKS = 2, 14, 40
-QUICK_TASKS = (2,)
 _DIMENSION, _MATRICES = 4_096, 4
 OURS = ("Uniform", "MGDA", "DiBS", "Nash", "FairGrad", "GradNorm")
 
@@ -34,7 +32,7 @@ def steps(options: Any) -> list[dict[str, Any]]:
     # A variant's step takes what its method's step takes.
     names = {method: step_name(method) for method in options.methods or WEIGHTINGS if ", " not in method}
     rows = []
-    for tasks in QUICK_TASKS if options.quick else TASKS:
+    for tasks in options.tasks:
         found = take_turns(
             [REFERENCE, *names.values()], tasks, "small_conv", steps=2 if options.quick else options.rounds, threads=1
         )
@@ -54,7 +52,7 @@ def weights(options: Any) -> list[dict[str, Any]]:
     is kept from call to call helps as little as in training. Weightings that learn from losses have no such function.
     """
     rows = []
-    for tasks in QUICK_TASKS if options.quick else TASKS:
+    for tasks in options.tasks:
         timers = {name: timer for name in options.methods or WEIGHTINGS if (timer := _timer(name, tasks))}
         count = 3 if options.quick else 3 * options.rounds
         with warnings.catch_warnings():
