@@ -265,4 +265,4 @@ print(f"backward(..., shared=encoder.parameters()): {len(passes)}")
 # Read more: :doc:`/how-it-works` (what happens in backward), :doc:`/invariance` (losses
 # in disguise, all weightings), :doc:`/choosing-a-weighting`.
 
-# sphinx_gallery_thumbnail_number = 2
+# sphinx_gallery_thumbnail_path = "pictures/thumbnail-combine.png"

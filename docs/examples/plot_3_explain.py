@@ -221,4 +221,4 @@ _ = figure.legend(frameon=False, ncols=2, loc="outside lower center")
 # Read more: :doc:`/trajectory` (definitions, costs, and what came out with five seeds and
 # all fourteen tasks), :doc:`/how-it-works`.
 
-# sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_thumbnail_path = "pictures/thumbnail-explain.png"

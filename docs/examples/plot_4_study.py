@@ -174,4 +174,4 @@ place.cleanup()  # the folder was temporary; keep yours
 # Read more: :doc:`/study` (how it decides, splits, leaks, limits, and what came out on
 # real tables).
 
-# sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_thumbnail_path = "pictures/thumbnail-study.png"

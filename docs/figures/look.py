@@ -1,8 +1,8 @@
 """How the drawn figures look, and where they go.
 
-    for figure in fan_out min_norm p_median gap; do python docs/figures/$figure.py; done
+    for figure in fan_out min_norm p_median gap thumbnails; do python docs/figures/$figure.py; done
 
-writes docs/pictures/*.svg. White paper, so that they are legible on the dark theme, too; text as outlines, so that they
+writes docs/pictures. White paper, so that they are legible on the dark theme, too; text as outlines, so that they
 look the same everywhere; no dates and random names inside, so that the same drawing is the same file.
 """
 
