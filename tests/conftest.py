@@ -1,7 +1,9 @@
 """One thread a test process: the tests run side by side. And a small network that measuring may not disturb."""
 
 import copy
+import importlib
 import os
+from collections import Counter
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -17,6 +19,41 @@ settings.register_profile("counterpoint", deadline=None, max_examples=60, derand
 settings.load_profile("counterpoint")
 
 TASKS = ("a", "b", "c")
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers",
+        "traced(cases): coverage follows this many cases of a test; the others run the same lines. Tracing makes "
+        "Python nearly twice as slow.",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session):
+    """Loads what is large and not ours before coverage starts, which would follow every line of it."""
+    if getattr(session.config.option, "cov_source", None):
+        for name in (
+            "lightning",
+            "torchmetrics",
+            "pandas",
+            "scipy.stats",
+            "sklearn",
+            "plotly.graph_objects",
+            "torchjd",
+        ):
+            importlib.import_module(name)
+
+
+def pytest_collection_modifyitems(items):
+    seen = Counter()
+    for item in items:
+        marker = item.get_closest_marker("traced")
+        if marker is not None:
+            case = (item.path, item.originalname)
+            seen[case] += 1
+            if seen[case] > marker.args[0]:
+                item.add_marker("no_cover")
 
 
 class Problem(nn.Module):

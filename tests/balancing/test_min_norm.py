@@ -95,6 +95,7 @@ def assert_optimal(gram: np.ndarray, point: MinNormPoint) -> None:
     assert point.norm_squared == pytest.approx(squared, rel=1e-9, abs=rounding)
 
 
+@pytest.mark.traced(30)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("T", [3, 5, 10, 40, 100])
 def test_gap_is_certified_on_every_kind_of_gram_matrix(kind, T):
@@ -103,6 +104,7 @@ def test_gap_is_certified_on_every_kind_of_gram_matrix(kind, T):
         assert_optimal(gram, min_norm_point(gram))
 
 
+@pytest.mark.traced(3)
 @pytest.mark.parametrize("kind", ["border", "border sparse", "border integer"])
 @pytest.mark.parametrize("T", [8, 12, 20])
 def test_gap_is_certified_where_zero_lies_on_the_border_of_the_hull(kind, T):

@@ -85,6 +85,7 @@ def case_of(size, kind, singletons, limits, seed):
     }
 
 
+@pytest.mark.traced(100)
 @pytest.mark.parametrize(("size", "networks", "kind", "singletons", "limits"), CASES)
 def test_no_grouping_is_better(size, networks, kind, singletons, limits):
     case = case_of(size, kind, singletons, limits, seed=networks)

@@ -32,6 +32,7 @@ def drawn_problem(seed):
     return (np.round(values) if seed % 3 else values), tuple(names), options
 
 
+@pytest.mark.traced(12)
 @pytest.mark.parametrize("few", [0, 20_000], ids=["own multipliers", "shared multipliers"])
 @pytest.mark.parametrize("seed", range(40))
 def test_the_same_sets_are_worth_more_than_a_threshold(seed, few, monkeypatch):
@@ -60,6 +61,7 @@ def test_the_relaxation_is_above_every_set(seed):
     assert relaxed.bound >= relaxed.prices.sum() + problem.networks * max(0.0, worth - problem.cost) - 1e-9
 
 
+@pytest.mark.traced(6)
 @pytest.mark.parametrize("seed", range(24))
 def test_both_ways_find_the_same_optimum(seed, monkeypatch):
     values, names, options = drawn_problem(seed)

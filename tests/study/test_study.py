@@ -197,6 +197,7 @@ def test_the_first_error_ends_the_study(work):
         run_all([-1, 1, 2, 3, 4, 5], work, 2, lambda *_: None, lambda *_: None)
 
 
+@pytest.mark.no_cover  # the command of tests/test_cli.py runs the same lines
 def test_the_demo_study_from_runs_to_results(tmp_path):
     study = Demo(
         weightings=("uniform", "mgda"),

@@ -81,6 +81,7 @@ def test_an_interrupted_training_ends_with_the_same_outputs(tmp_path):
         assert torch.equal(rest.outputs()[task], whole.outputs()[task])
 
 
+@pytest.mark.no_cover  # twelve trainings, whose lines the other tests run
 def test_where_there_is_nothing_to_learn_nothing_is_gained_by_choosing(tmp_path):
     """Labels by chance: the best of many epochs looks better than chance on the rows that chose it."""
     flattered, honest = [], []

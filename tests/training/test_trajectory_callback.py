@@ -51,6 +51,7 @@ def left_by(module, *callbacks, **options):
     return (*state, watch.seen, [part.training for part in module.modules()])
 
 
+@pytest.mark.no_cover  # what trains and what looks is followed by the tests of what it finds
 @pytest.mark.parametrize("mode", ["eval", "train"])
 @pytest.mark.parametrize(
     ("name", "options"), [("mgda", {}), ("gradnorm", {}), ("nash", {"every": 2}), ("random", {}), ("pcgrad", {})]

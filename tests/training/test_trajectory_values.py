@@ -104,6 +104,7 @@ def test_gradients_are_those_of_autograd(recorded, step):
         assert found["magnitude_similarity", task] == pytest.approx(similarity)
 
 
+@pytest.mark.traced(1)
 @pytest.mark.parametrize("step", [0, 6])
 def test_curvature_is_that_of_the_dense_hessian(recorded, step):
     callback, modules = recorded
