@@ -131,6 +131,12 @@ def test_every_command_is_in_the_reference():
     assert re.findall(r"(?m)^## counterpoint (.+)$", text) == list(COMMANDS)
 
 
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_command_says_what_it_does(command):
+    help_of = extension("command_help").help_of
+    assert help_of(command).startswith(f"usage: counterpoint {command}".rstrip())
+
+
 def commands(page):
     """What follows ``counterpoint`` on each line of the page's console blocks."""
     text = page.read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import redirect_stdout
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ def help_of(command: str) -> str:
         except SystemExit as end:
             if end.code:
                 raise RuntimeError(f"counterpoint {command} --help ended with {end.code}") from end
-    return said.getvalue()
+    return re.sub(".\x08", "", said.getvalue())  # a terminal shows a backspace by erasing; jsonargparse prints one
 
 
 class CommandHelp(SphinxDirective):

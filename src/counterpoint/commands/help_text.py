@@ -18,6 +18,6 @@ class HelpText(DefaultHelpFormatter):
 
     def _get_help_string(self, action: Action) -> str:
         text = super()._get_help_string(action)
-        if action.default in {None, "", False} or action.default == []:
+        if action.default is None or action.default is False or action.default in ("", []):
             text = text.replace(" (default: %(default)s)", "")
         return text if action.option_strings else text.replace(" (required)", "")
