@@ -10,8 +10,8 @@ import pytest
 from sklearn import metrics
 
 from counterpoint import Study, load_bundle
+from counterpoint.study.named_tasks import named_tasks
 from counterpoint.study.results_folder import ResultsError, kind_of
-from counterpoint.study.study import named_tasks
 from counterpoint.study.study_results import StudyResults
 from counterpoint.study.summary import delta_m
 

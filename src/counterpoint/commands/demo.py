@@ -33,11 +33,11 @@ def demo(  # noqa: PLR0917  (the command's options)
         workers: trainings side by side, by default one a core.
     """
     options = dict(locals())
-    import os  # noqa: PLC0415
 
     from counterpoint.data import DigitPairs  # noqa: PLC0415
     from counterpoint.report import verdict, write_report  # noqa: PLC0415
     from counterpoint.study.demo import Demo  # noqa: PLC0415
+    from counterpoint.study.execution import cores  # noqa: PLC0415
     from counterpoint.terminal import StudyProgress, console, results_table  # noqa: PLC0415
     from counterpoint.training import FitSettings  # noqa: PLC0415
 
@@ -47,7 +47,7 @@ def demo(  # noqa: PLR0917  (the command's options)
         FitSettings(epochs=epochs, precision=precision),
         DigitPairs(train_rows=train_rows),
         out,
-        workers if workers is not None else os.cpu_count() or 1,
+        workers if workers is not None else cores(),
     )
     console.print(f"{len(study.runs)} trainings, {study.workers} side by side, into {out}")
     with StudyProgress(study.runs) as progress:

@@ -35,10 +35,10 @@ def explain(  # noqa: PLR0917  (the command's options)
         workers: trainings side by side, by default one a core.
     """
     options = dict(locals())
-    import os  # noqa: PLC0415
     from dataclasses import replace  # noqa: PLC0415
 
     from counterpoint.report import explain_verdict, write_explanation  # noqa: PLC0415
+    from counterpoint.study.execution import cores  # noqa: PLC0415
     from counterpoint.study.explain.findings import findings  # noqa: PLC0415
     from counterpoint.study.explain.study import ExplainStudy  # noqa: PLC0415
     from counterpoint.study.source import SOURCES  # noqa: PLC0415
@@ -53,7 +53,7 @@ def explain(  # noqa: PLR0917  (the command's options)
         fit=source.fit if epochs is None else replace(source.fit, epochs=epochs),
         curvature=Curvature() if curvature else None,
         out=out,
-        workers=workers if workers is not None else os.cpu_count() or 1,
+        workers=workers if workers is not None else cores(),
     )
     console.print(
         f"{len(study.jobs)} trainings, {study.workers} side by side, into {study.out}", markup=False, soft_wrap=True

@@ -67,11 +67,11 @@ def group(  # noqa: PLR0917  (the command's options)
     if affinity is not None:
         _group_saved(affinity, networks, rules, out)
         return
-    import os  # noqa: PLC0415
     from dataclasses import replace  # noqa: PLC0415
 
     from counterpoint.report import chosen_candidate, group_verdict, write_group_report  # noqa: PLC0415
     from counterpoint.study.comparison import MeterSettings  # noqa: PLC0415
+    from counterpoint.study.execution import cores  # noqa: PLC0415
     from counterpoint.study.group import GroupStudy  # noqa: PLC0415
     from counterpoint.study.source import SOURCES  # noqa: PLC0415
     from counterpoint.terminal import GroupProgress, console, methods_table, networks_table  # noqa: PLC0415
@@ -88,7 +88,7 @@ def group(  # noqa: PLR0917  (the command's options)
         meter=MeterSettings(method, every),
         pooled=not replicates,
         out=out or Path("runs/group"),
-        workers=workers if workers is not None else os.cpu_count() or 1,
+        workers=workers if workers is not None else cores(),
     )
     console.print(f"up to {study.runs} trainings, {study.workers} side by side, into {study.out}", soft_wrap=True)
     with GroupProgress() as progress:

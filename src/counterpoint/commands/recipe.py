@@ -128,8 +128,8 @@ def _group(study: RecipeStudy, source: Source, command: str) -> None:
 
 
 def _workers() -> int:
-    import os  # noqa: PLC0415
-
     import torch  # noqa: PLC0415
 
-    return 1 if torch.cuda.is_available() else os.cpu_count() or 1
+    from counterpoint.study.execution import cores  # noqa: PLC0415
+
+    return 1 if torch.cuda.is_available() else cores()

@@ -1,14 +1,11 @@
-"""What a study is to compare, and who hears how it gets on. Imports no torch."""
+"""What a study is to compare. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal
 
 from counterpoint.study.weighting_choice import written
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -88,51 +85,3 @@ class Forecast:
     seconds: float
     budget: float | None
     workers: int
-
-
-class Watcher(Protocol):
-    """Whoever wants to know how a study gets on."""
-
-    def planned(self, forecast: Forecast) -> None:
-        """What is about to be done, before it starts."""
-
-    def stage(self, title: str, runs: Sequence[str]) -> None:
-        """Trainings with these titles are about to start."""
-
-    def progress(self, index: int, share: float) -> None:
-        """A training of this stage has done a share of its work."""
-
-    def done(self, index: int, seconds: float) -> None:
-        """A training of this stage is finished."""
-
-    def failed(self, title: str, error: str) -> None:
-        """A training crashed; the others go on."""
-
-    def dropped(self, what: str, why: str) -> None:
-        """Something is left out for want of time."""
-
-
-class Silent:
-    """A watcher that wants to know nothing.
-
-    Example:
-        >>> Silent().stage("Training", ["a"])
-    """
-
-    def planned(self, forecast: Forecast) -> None:
-        """Nothing."""
-
-    def stage(self, title: str, runs: Sequence[str]) -> None:
-        """Nothing."""
-
-    def progress(self, index: int, share: float) -> None:
-        """Nothing."""
-
-    def done(self, index: int, seconds: float) -> None:
-        """Nothing."""
-
-    def failed(self, title: str, error: str) -> None:
-        """Nothing."""
-
-    def dropped(self, what: str, why: str) -> None:
-        """Nothing."""

@@ -2,89 +2,35 @@
 
 from __future__ import annotations
 
-import copy
-import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from counterpoint.data import Split
 from counterpoint.serving import ClassPath, CustomNetwork
 from counterpoint.study.bundling import bundle_of
 from counterpoint.study.collected import PARTS, collect, stored
+from counterpoint.study.dataset_tasks import check_labels, dataset_tasks
+from counterpoint.study.given_splits import given_splits
+from counterpoint.study.module_maker import Made, made, packages_of
 from counterpoint.study.runs.code import described
 from counterpoint.study.runs.content import digest
 from counterpoint.study.source import Source
-from counterpoint.study.table_source import table_fit, task_of, units_of
-from counterpoint.tasks import Task
-from counterpoint.tasks.task import MISSING
+from counterpoint.study.table_source import table_fit, units_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from counterpoint.data import Split
     from counterpoint.data.tables import Target
     from counterpoint.serving import Bundle
     from counterpoint.study.runs.store import RunStore
     from counterpoint.study.study import Study
     from counterpoint.study.study_results import StudyResults
-
-
-@dataclass(frozen=True)
-class Made:
-    """Makes a module anew each time, from whatever somebody gave; can be pickled if that can.
-
-    Attributes:
-        given: A module, which is copied and started anew; a class or a callable without arguments; or a class path.
-    """
-
-    given: Any
-
-    def __call__(self) -> nn.Module:
-        """A fresh module."""
-        if isinstance(self.given, ClassPath):
-            return self.given.build(_packages(self.given))
-        if isinstance(self.given, nn.Module):
-            made = copy.deepcopy(self.given)
-            for module in made.modules():
-                # A copy starts where the original stands: seeds would all start from one point.
-                if callable(reset := getattr(module, "reset_parameters", None)):
-                    reset()
-            return made
-        made = self.given()
-        if not isinstance(made, nn.Module):
-            raise ValueError(f"{self.given!r} made {type(made).__name__}, expected a torch.nn.Module")  # noqa: TRY004
-        return made
-
-    @property
-    def identity(self) -> str:
-        """What it makes, in plain text: structure, first weights, and the code of whatever is not a library's."""
-        torch.manual_seed(0)
-        return digest(described(self()))
-
-
-def made(given: Any, what: str) -> Made:
-    """Whatever somebody gave for a part of the network.
-
-    Raises:
-        ValueError: for what makes no module.
-
-    Example:
-        >>> made({"class_path": "torch.nn.Linear", "init_args": {"in_features": 2, "out_features": 1}}, "encoder")()
-        Linear(in_features=2, out_features=1, bias=True)
-    """
-    if isinstance(given, Mapping) and "class_path" in given:
-        return Made(ClassPath.of(str(given["class_path"]), given.get("init_args")))
-    if isinstance(given, nn.Module | ClassPath) or callable(given):
-        return Made(given)
-    raise ValueError(
-        f"{what} is {given!r:.60}, expected a torch.nn.Module, a class or function that makes one, or class_path and "
-        "init_args"
-    )
+    from counterpoint.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -165,9 +111,9 @@ def dataset_subject(study: Study, folder: Path) -> DatasetSubject:
     """
     if study.encoder is None:
         raise ValueError("data other than a table need an encoder, expected encoder= with a module or its class_path")
-    splits = collect(_three_parts(study))
-    tasks, targets, splits = _tasks(study.tasks, splits)
-    _check_labels(tasks, targets, splits)
+    splits = collect(given_splits(study))
+    tasks, targets, splits = dataset_tasks(study.tasks, splits)
+    check_labels(tasks, targets, splits)
     data = stored(splits, folder)
     encoder = made(study.encoder, "encoder")
     heads = _heads(study.heads, tasks, targets, encoder, splits["train"])
@@ -206,135 +152,8 @@ def _network(encoder: Made, heads: Mapping[str, Made]) -> CustomNetwork | None:
     if not all(isinstance(part.given, ClassPath) for part in (encoder, *heads.values())):
         return None
     paths = (encoder.given, *(head.given for head in heads.values()))
-    trust = tuple(dict.fromkeys(package for path in paths for package in _packages(path)))
+    trust = tuple(dict.fromkeys(package for path in paths for package in packages_of(path)))
     return CustomNetwork(encoder.given, tuple((name, head.given) for name, head in heads.items()), trust)
-
-
-def _packages(path: ClassPath) -> tuple[str, ...]:
-    """Whoever names a class in a study trusts its package."""
-    return (path.class_path.rpartition(".")[0],)
-
-
-def _three_parts(study: Study) -> dict[str, Any]:
-    """By split what yields rows."""
-    data = study.data
-    if isinstance(data, Mapping) and "class_path" in data:
-        data = _instance(data)
-    if isinstance(data, Mapping):
-        if missing := [part for part in PARTS if part not in data]:
-            raise ValueError(f"data have no {missing[0]!r}, expected Datasets for 'train', 'validation' and 'test'")
-        return {part: data[part] for part in PARTS}
-    if hasattr(data, "train_dataloader"):
-        torch.manual_seed(0)
-        for step in ("prepare_data", "setup"):
-            if callable(prepare := getattr(data, step, None)):
-                prepare(*(() if step == "prepare_data" else (None,)))
-        loaders = (data.train_dataloader(), data.val_dataloader(), data.test_dataloader())
-        return dict(zip(PARTS, loaders, strict=True))
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-        order = np.random.default_rng(study.split_seed).permutation(len(data))
-        ends = np.cumsum([round(study.validation * len(order)), round(study.test * len(order))])
-        validation, test, train = np.split(order, ends)
-        chosen = {"train": train, "validation": validation, "test": test}
-        return {part: torch.utils.data.Subset(data, np.sort(rows).tolist()) for part, rows in chosen.items()}
-    raise ValueError(
-        f"data are {type(data).__name__}, expected a table's path, a DataFrame, a Dataset of (x, {{task: y}}), a "
-        "mapping of three, or a LightningDataModule"
-    )
-
-
-def _instance(path: Mapping[str, Any]) -> Any:
-    home, _, name = str(path["class_path"]).rpartition(".")
-    try:
-        found = getattr(importlib.import_module(home), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"cannot import '{path['class_path']}' ({error}): name a class that Python can import"
-        ) from None
-    try:
-        return found(**(path.get("init_args") or {}))
-    except TypeError as error:
-        raise ValueError(f"cannot build '{path['class_path']}': {error}") from None
-
-
-def _tasks(
-    asked: Sequence[Any], splits: dict[str, Split]
-) -> tuple[dict[str, Task], tuple[Target, ...], dict[str, Split]]:
-    """Tasks as given, or from the labels of targets with one number a row."""
-    from counterpoint.study.study import named_tasks  # noqa: PLC0415
-
-    known = list(splits["train"].targets)
-    asked = list(asked) or known
-    said: dict[str, str] = {}
-    names = []
-    for text in (task for task in asked if not isinstance(task, Task)):
-        (name,), overrides = named_tasks([text])
-        names.append(name)
-        said |= dict.fromkeys([name], *overrides) if overrides else {}
-    tasks: dict[str, Task] = {}
-    targets, encoded = [], {}
-    order = iter(names)
-    for task in asked:
-        name = task.name if isinstance(task, Task) else next(order)
-        for part in PARTS:
-            if name not in splits[part].targets:
-                raise ValueError(f"task {name!r} is not among the {part} targets, {', '.join(splits[part].targets)}")
-        if isinstance(task, Task):
-            tasks[name] = task
-            continue
-        target, columns = _inferred(name, said.get(name), splits)
-        targets.append(target)
-        tasks[name] = task_of(target)
-        encoded[name] = columns
-    if len(tasks) < 2:
-        raise ValueError(f"{next(iter(tasks))!r} is the only task, expected at least two: a study compares sharing")
-    made_splits = {
-        part: Split(split.inputs, {name: encoded.get(name, {}).get(part, split.targets[name]) for name in tasks})
-        for part, split in splits.items()
-    }
-    return tasks, tuple(targets), made_splits
-
-
-def _check_labels(tasks: Mapping[str, Task], targets: Sequence[Target], splits: Mapping[str, Split]) -> None:
-    """Every run would end in an error, after its training."""
-    binary = {target.name for target in targets if target.kind == "binary"}
-    for name, task in tasks.items():
-        for part in PARTS:
-            values = splits[part].targets[name]
-            mask = task.labelled(values)
-            known = values if mask is None else values[mask]
-            if not len(known) or (name in binary and bool((known == known[0]).all())):
-                found, expected = ("one class", "both") if len(known) else ("no label", "some")
-                raise ValueError(
-                    f"task {name!r} has {found} in the {part} rows, expected {expected}: label more rows, or "
-                    "split them in another way"
-                )
-
-
-def _inferred(name: str, said: str | None, splits: Mapping[str, Split]) -> tuple[Target, dict[str, Tensor]]:
-    import pyarrow as pa  # noqa: PLC0415
-
-    from counterpoint.data.tables import TableOptions, target_of, with_statistics  # noqa: PLC0415
-
-    columns = {part: splits[part].targets[name] for part in PARTS}
-    if columns["train"].ndim != 1:
-        raise ValueError(
-            f"task {name!r} has targets of shape {list(columns['train'].shape[1:])} a row, expected one number: "
-            "give a Task with its loss and metric instead of a name"
-        )
-    arrays = {part: _array(values) for part, values in columns.items()}
-    override = TableOptions((name,), (said,)).overrides[name] if said else None
-    target, _ = target_of(name, pa.chunked_array(list(arrays.values())), override, source="the data")
-    target = with_statistics(target, pa.chunked_array([arrays["train"]]))
-    return target, {part: torch.tensor(target.encode(pa.chunked_array([array]))) for part, array in arrays.items()}
-
-
-def _array(values: Tensor) -> Any:
-    import pyarrow as pa  # noqa: PLC0415
-
-    numbers = values.numpy()
-    missing = np.isnan(numbers) if values.is_floating_point() else numbers == MISSING
-    return pa.array(numbers, mask=missing)
 
 
 def _heads(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from counterpoint.balancing import FanOut
 from counterpoint.data import DigitPairs
 from counterpoint.data.digit_pairs import TASKS
 from counterpoint.study.digit_pairs import LEARNING_RATE, Job, Outcome, describe, train
-from counterpoint.study.execution.local import run_all
+from counterpoint.study.execution import cores, run_all
 from counterpoint.study.plan import Run, plan
 from counterpoint.study.provenance import provenance
 from counterpoint.study.results import Results
@@ -49,7 +48,7 @@ class Demo:
     fit: FitSettings = field(default_factory=FitSettings)
     data: DigitPairs = field(default_factory=DigitPairs)
     out: Path = Path("runs/demo")
-    workers: int = max(1, os.cpu_count() or 1)
+    workers: int = field(default_factory=cores)
 
     def __post_init__(self) -> None:
         if not self.weightings:

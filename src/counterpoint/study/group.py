@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,7 @@ from counterpoint.affinity import Affinity
 from counterpoint.balancing import FanOut
 from counterpoint.study import proposals
 from counterpoint.study.comparison import MeterSettings
-from counterpoint.study.execution.local import run_all
+from counterpoint.study.execution import cores, run_all
 from counterpoint.study.group_results import FAMILIES, NETWORKS, Candidate, GroupResults, run_id
 from counterpoint.study.network_job import NetworkJob, TrainedNetwork, affinity_callback, train_network
 from counterpoint.study.proposals import GroupingRules
@@ -30,27 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from counterpoint.study.source import Source
+    from counterpoint.study.watcher import GroupWatcher
     from counterpoint.training import FitSettings
 
 COMPETITORS = ("cs", "random", "hoa", "optimal")
 # All sets of more tasks than this are too many to train.
 _MOST_TASKS_TO_TRAIN_EVERY_SET = 5
-
-
-class Watcher(Protocol):
-    """Whoever wants to know how a grouping study gets on."""
-
-    def stage(self, title: str, runs: Sequence[str]) -> None:
-        """Trainings with these titles are about to start."""
-
-    def progress(self, index: int, share: float) -> None:
-        """A training of this stage has done a share of its work."""
-
-    def done(self, index: int, seconds: float) -> None:
-        """A training of this stage is finished."""
-
-    def grouped(self, candidate: Candidate) -> None:
-        """A grouping was found."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +74,7 @@ class GroupStudy:
     draws: int = 3
     pooled: bool = True
     out: Path = Path("runs/group")
-    workers: int = max(1, os.cpu_count() or 1)
+    workers: int = field(default_factory=cores)
 
     def __post_init__(self) -> None:
         for name in ("seeds", "workers", "draws"):
@@ -146,7 +130,7 @@ class GroupStudy:
         single = 1 if self.rules.serve else 0
         return self.seeds * (first + single + families * sum(range(2, self.networks + 1)))
 
-    def run(self, command: str, watcher: Watcher) -> GroupResults:
+    def run(self, command: str, watcher: GroupWatcher) -> GroupResults:
         """Trains everything and saves the results.
 
         Args:
@@ -185,7 +169,7 @@ class GroupStudy:
         self,
         title: str,
         wanted: Iterable[tuple[tuple[str, ...], int]],
-        watcher: Watcher,
+        watcher: GroupWatcher,
         measured: tuple[str, ...] = (),
     ) -> dict[str, TrainedNetwork]:
         # The longest first, so that no worker is left with one at the end.

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from counterpoint.study.comparison import Comparison, Watcher
+    from counterpoint.study.comparison import Comparison
     from counterpoint.study.execution import Executor
     from counterpoint.study.runs.job import RunJob
     from counterpoint.study.runs.store import RunRecord
     from counterpoint.study.tally import Tally
+    from counterpoint.study.watcher import StudyWatcher
 
 # Every k takes k trainings a seed: more are asked for with the number of networks.
 _MOST_GROUPS = 3
@@ -56,7 +57,7 @@ class Investigation:
     folder: Path
     executor: Executor
     workers: int
-    watcher: Watcher
+    watcher: StudyWatcher
     affinity: Affinity | None = None
     dropped: list[dict[str, str]] = field(default_factory=list)
     crashed: list[dict[str, str]] = field(default_factory=list)

@@ -3,58 +3,40 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import re
-import shlex
 import time
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from counterpoint.balancing import FanOut
 from counterpoint.serving import write_bundle
-from counterpoint.serving.custom import ALWAYS_TRUSTED
 from counterpoint.serving.write import check_free
-from counterpoint.study.comparison import Comparison, MeterSettings, Silent
-from counterpoint.study.decision import decide
+from counterpoint.study.comparison import Comparison, MeterSettings
+from counterpoint.study.execution import cores
 from counterpoint.study.execution import executor as executor_of
 from counterpoint.study.investigation import Investigation
 from counterpoint.study.network_job import affinity_callback
 from counterpoint.study.provenance import provenance
-from counterpoint.study.results_folder import ResultsError, check_writable
+from counterpoint.study.results_folder import check_writable
 from counterpoint.study.runs.store import RunStore
-from counterpoint.study.study_results import RUN_HISTORY, StudyResults, scores_of
-from counterpoint.study.summary import BASELINE
+from counterpoint.study.study_facts import facts_of, how_to_predict
+from counterpoint.study.study_outcome import outcome_of
 from counterpoint.study.tally import Tally
+from counterpoint.study.watcher import Silent
 from counterpoint.study.weighting_choice import weighting_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from counterpoint.serving import Bundle
-    from counterpoint.study.comparison import Watcher
     from counterpoint.study.execution import Executor
-    from counterpoint.study.methods import Method
-    from counterpoint.study.source import Source
+    from counterpoint.study.study_results import StudyResults
+    from counterpoint.study.subject import Subject
+    from counterpoint.study.watcher import StudyWatcher
 
 BUNDLE, DATA = "bundle", "data"
-
-
-class Subject(Protocol):
-    """What a study is about."""
-
-    @property
-    def source(self) -> Source:
-        """Data and networks."""
-
-    def facts(self) -> dict[str, Any]:
-        """What the report says about the data, beyond their name."""
-
-    def bundle(self, results: StudyResults, store: RunStore) -> Bundle | None:
-        """The chosen networks, ready to serve; ``None`` if they cannot be written without code of the user's."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +180,9 @@ class Study:
             from counterpoint.study.dataset_source import dataset_subject  # noqa: PLC0415
 
             return dataset_subject(self, self._place / DATA)
-        return self._table(on_progress)
+        from counterpoint.study.table_subject import table_subject  # noqa: PLC0415
+
+        return table_subject(self, self._place / DATA, on_progress)
 
     def _refuse_options_of_others(self, table: bool) -> None:
         """What would be left out of account without a word."""
@@ -211,37 +195,9 @@ class Study:
                 kind, other = ("a table", "a Dataset") if table else (f"{type(self.data).__name__} data", "a table")
                 raise ValueError(f"{name} is given with {kind}, expected it with {other} alone: leave it out")
 
-    def _table(self, on_progress: Callable[[str], None] | None) -> Subject:
-        from counterpoint.data.tables import TableOptions, prepare  # noqa: PLC0415
-        from counterpoint.models import TableNetwork  # noqa: PLC0415
-        from counterpoint.study.table_source import TableSubject, table_fit, table_source  # noqa: PLC0415
-
-        targets, overrides = named_tasks(self.tasks)
-        options = TableOptions(
-            targets,
-            overrides,
-            tuple(self.features),
-            tuple(self.drop),
-            self.split,
-            self.group_by,
-            self.time_by,
-            self.validation,
-            self.test,
-            self.split_seed,
-        )
-        if len(targets) < 2:
-            raise ValueError(f"{targets[0]!r} is the only target, expected at least two: a study compares sharing")
-        prepared = prepare(self.data, options, self._place / DATA, on_progress)
-        cooked = prepared.schema.preprocessing
-        network = TableNetwork(
-            self.architecture, cooked.inputs, tuple(cooked.cardinalities), tuple(int(width) for width in self.hidden)
-        )
-        fit = table_fit(prepared.schema.rows["train"], self.epochs, self.batch_size)
-        fit = replace(fit, devices=self.devices, nodes=self.nodes)
-        name = "a DataFrame" if isinstance(self.data, pd.DataFrame) else Path(self.data).name
-        return TableSubject(table_source(name, prepared, network, fit, self.lr), prepared, network)
-
-    def run(self, command: str = "", watcher: Watcher | None = None, subject: Subject | None = None) -> StudyResults:
+    def run(
+        self, command: str = "", watcher: StudyWatcher | None = None, subject: Subject | None = None
+    ) -> StudyResults:
         """Trains, decides, and writes everything into ``out``.
 
         Args:
@@ -265,7 +221,7 @@ class Study:
         comparison = self.comparison
         place = self.executor
         # Ranks do one run at a time; others say how many.
-        workers = (self.workers or _cores()) if isinstance(place, str) else getattr(place, "workers", 1)
+        workers = (self.workers or cores()) if isinstance(place, str) else getattr(place, "workers", 1)
         executor = executor_of(place, workers, self.address, self._place) if isinstance(place, str) else place
         with executor:
             investigation = Investigation(
@@ -277,122 +233,15 @@ class Study:
                 watcher or Silent(),
             )
             methods = investigation.run()
-        results = _results(investigation, methods, comparison)
-        facts = {
-            "title": "What to train together",
-            "question": _question(source, comparison),
-            "data": source.about(),
-            "table": subject.facts(),
-            "settings": self._settings(source, workers),
-            "reproduce": [line for line in (command, shlex.join(["counterpoint", "report", str(self.folder)])) if line],
-            **provenance(command, started, time.perf_counter() - clock),
-        }
+        results = outcome_of(investigation, methods, comparison)
+        facts = facts_of(self, subject, workers, command)
+        facts |= provenance(command, started, time.perf_counter() - clock)
         results = replace(results, about=facts)
         bundle = subject.bundle(results, store)
         if bundle is not None:
             write_bundle(self.folder / BUNDLE, bundle)
-            predict = _predicts(self.folder / BUNDLE, bundle)
+            predict = how_to_predict(self.folder / BUNDLE, bundle)
             facts |= {"bundle": BUNDLE, "predict": predict, "reproduce": [*facts["reproduce"], predict]}
         results = replace(results, about=facts)
         results.save(self.folder)
         return results
-
-    def _settings(self, source: Source, workers: int) -> dict[str, Any]:
-        fit, comparison = source.fit, self.comparison
-        return {
-            "network": source.network,
-            "epochs": f"at most {fit.epochs}" if fit.patience else fit.epochs,
-            **(
-                {"stops early": f"after {fit.patience} epochs without a better validation score"}
-                if fit.patience
-                else {}
-            ),
-            "batch size": fit.batch_size,
-            "optimizer": "Adam",
-            "learning rate": source.lr,
-            "seeds": comparison.seeds,
-            "weightings": ", ".join(comparison.weightings) or "none besides the plain sum",
-            "loss scales tried": comparison.scale_trials,
-            "networks to serve": comparison.networks or "no limit",
-            "affinity": f"{comparison.meter.method}, every {comparison.meter.every} steps",
-            "tested": "checkpoint with the best mean validation score",
-            "runs side by side": workers,
-            "executor": self.executor if isinstance(self.executor, str) else type(self.executor).__name__,
-        }
-
-
-def _cores() -> int:
-    """Those that this process may use; a container or a batch system may have given it a few of many."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _predicts(folder: Path, bundle: Bundle) -> str:
-    """How to predict with a bundle: without preprocessing, from inputs that only the user's own code can make."""
-    if bundle.preprocessing is not None:
-        return shlex.join(["counterpoint", "predict", str(folder), "new.csv", "--out=predictions.csv"])
-    wanted = {package for served in bundle.networks for package in getattr(served.network, "trust", ())}
-    trust = sorted(wanted - set(ALWAYS_TRUSTED))
-    said = f", trust={trust}" if trust else ""
-    return f"counterpoint.load_bundle({str(folder)!r}{said}).predict(inputs)"
-
-
-_KINDS = "binary|multiclass|regression|count"
-_KIND = re.compile(rf"(?P<name>.+?):(?P<kind>({_KINDS})(:(?!({_KINDS})$)\w+)?)")
-
-
-def named_tasks(tasks: Sequence[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of columns, and those of them with what they are.
-
-    Raises:
-        ValueError: for what is no name.
-
-    Example:
-        >>> named_tasks(["price:regression:log", "cut"])
-        (('price', 'cut'), ('price:regression:log',))
-    """
-    if isinstance(tasks, str):
-        tasks = [tasks]
-    names, overrides = [], []
-    for task in tasks:
-        if not isinstance(task, str):
-            raise ValueError(f"task {task!r} is no name, expected names of columns")  # noqa: TRY004
-        match = _KIND.fullmatch(task)
-        names.append(match["name"] if match else task)
-        overrides += [task] if match else []
-    return tuple(names), tuple(overrides)
-
-
-def _question(source: Source, comparison: Comparison) -> str:
-    limit = f", with at most {comparison.networks} networks to serve" if comparison.networks else ""
-    return (
-        f"{len(source.tasks)} tasks: which of them to train together, how to balance them, and what that gains over "
-        f"separate models{limit}."
-    )
-
-
-def _results(investigation: Investigation, methods: list[Method], comparison: Comparison) -> StudyResults:
-    tally = investigation.tally
-    served = tally.served(methods)
-    if not any(method.shares for method in methods):
-        raise ResultsError(f"no way of sharing could be trained, the first failure: {_first(investigation)}")
-    if BASELINE not in served:
-        raise ResultsError(f"each task alone could not be trained, the first failure: {_first(investigation)}")
-    table = tally.table
-    validation, test = (scores_of(table, tuple(methods), served, split) for split in ("validation", "test"))
-    costs = {method.key: tally.cost(method, investigation.led_to(method)) for method in methods}
-    runs = sorted({run for seeds in served.values() for names in seeds.values() for run in names})
-    parts = [pd.read_parquet(tally.store.place(run) / "history.parquet") for run in runs]
-    return StudyResults(
-        table,
-        pd.concat(parts, ignore_index=True)[RUN_HISTORY],
-        tuple(methods),
-        served,
-        decide(methods, validation, test, costs, networks=comparison.networks),
-        investigation.affinity,
-        investigation.plan(),
-    )
-
-
-def _first(investigation: Investigation) -> str:
-    crashed = investigation.crashed
-    return f"{crashed[0]['title']}: {crashed[0]['error']}" if crashed else "there is none on record"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from counterpoint.models import start_at
-from counterpoint.study.bundling import bundle_of
 from counterpoint.study.source import Source, Unit
 from counterpoint.tasks import Task
 from counterpoint.training import FitSettings
@@ -21,9 +19,6 @@ if TYPE_CHECKING:
 
     from counterpoint.data.tables import PreparedTable, TableSchema, Target
     from counterpoint.models import TableNetwork
-    from counterpoint.serving import Bundle
-    from counterpoint.study.runs.store import RunStore
-    from counterpoint.study.study_results import StudyResults
 
 # Small tables get small batches, and epochs enough for some thousand steps; the best epoch is kept.
 _STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 3_000, 10, 60
@@ -138,63 +133,3 @@ def table_source(
 def _description(schema: TableSchema) -> str:
     rows, columns = sum(schema.rows.values()), len(schema.columns)
     return f"{rows:,} rows, {columns} feature columns, {len(schema.targets)} targets."
-
-
-@dataclass(frozen=True)
-class TableSubject:
-    """A prepared table with the network that learns it: what a study is about.
-
-    Attributes:
-        source: The table as a source.
-        prepared: The table.
-        network: What is trained.
-    """
-
-    source: Source
-    prepared: PreparedTable
-    network: TableNetwork
-
-    def facts(self) -> dict[str, Any]:
-        """What the report says about the table."""
-        schema = self.prepared.schema
-        kinds = Counter(column.kind for column in schema.columns)
-        tasks = [
-            {
-                "name": target.name,
-                "kind": target.kind,
-                "transform": target.transform,
-                "how": schema.inferred.get(target.name, ""),
-                "classes": len(target.classes) or None,
-                "missing": schema.missing_labels.get(target.name, {}),
-            }
-            for target in schema.targets
-        ]
-        return {
-            "features": dict(kinds),
-            "inputs": schema.preprocessing.inputs + len(schema.preprocessing.cardinalities),
-            "tasks": tasks,
-            "dropped": [{"column": each.column, "reason": each.reason} for each in schema.dropped],
-            "leaks": [
-                {
-                    "column": leak.column,
-                    "target": leak.target,
-                    "strength": leak.strength,
-                    "sentence": leak.sentence,
-                }
-                for leak in schema.leaks
-            ],
-            "notes": list(schema.notes),
-            "split": schema.split,
-        }
-
-    def bundle(self, results: StudyResults, store: RunStore) -> Bundle:
-        """The chosen networks, with the table's preprocessing."""
-        schema = self.prepared.schema
-        return bundle_of(
-            results,
-            self.source,
-            store,
-            network=self.network,
-            targets=schema.targets,
-            preprocessing=schema.preprocessing,
-        )

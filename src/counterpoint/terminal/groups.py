@@ -34,7 +34,7 @@ _SIZED = set(_SHORT) - {BASELINE, "together"}
 class GroupProgress(RunProgress):
     """A bar for each stage of trainings, and a line for each grouping found. Use it as a context manager.
 
-    It is a :class:`~counterpoint.study.group.Watcher`.
+    It is a :class:`~counterpoint.study.watcher.GroupWatcher`.
     """
 
     def grouped(self, candidate: Candidate) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class InvestigationProgress(RunProgress):
     """A bar for each stage of trainings, and a line for each thing that is worth one.
 
-    It is a :class:`~counterpoint.study.comparison.Watcher`. Use it as a context manager.
+    It is a :class:`~counterpoint.study.watcher.StudyWatcher`. Use it as a context manager.
     """
 
     def planned(self, forecast: Forecast) -> None:

@@ -31,7 +31,7 @@ _SHORT = {BASELINE: "alone", UNIFORM: "sum"}
 class RecipeProgress(RunProgress):
     """A bar for each stage of trainings, with the ones that run. Use it as a context manager.
 
-    It is a :class:`~counterpoint.study.group.Watcher` without groups.
+    It is a :class:`~counterpoint.study.watcher.Watcher`.
     """
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class RunProgress:
     """A bar for each stage of trainings. Use it as a context manager.
 
-    It is a :class:`~counterpoint.study.explain.study.Watcher`.
+    It is a :class:`~counterpoint.study.watcher.Watcher`.
     """
 
     def __init__(self) -> None:

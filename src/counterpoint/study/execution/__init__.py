@@ -2,6 +2,7 @@
 
 from counterpoint.study.execution.by_name import executor
 from counterpoint.study.execution.cluster import RayExecutor
+from counterpoint.study.execution.cores import cores
 from counterpoint.study.execution.jobs import Executor, Failure
 from counterpoint.study.execution.launch import launched, relaunch
 from counterpoint.study.execution.local import LocalExecutor, run_all
@@ -14,6 +15,7 @@ __all__ = [
     "Place",
     "RanksExecutor",
     "RayExecutor",
+    "cores",
     "executor",
     "launched",
     "ranks",

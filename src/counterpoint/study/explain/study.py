@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from counterpoint.balancing import FanOut
-from counterpoint.study.execution.local import run_all
+from counterpoint.study.execution import cores, run_all
 from counterpoint.study.explain.findings import UNIFORM
 from counterpoint.study.explain.recording import MINIBATCHES, RecordingJob, record
 from counterpoint.study.explain.results import POINTS, RUNS, ExplainResults
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from counterpoint.study.explain.recording import Recording
     from counterpoint.study.source import Source
+    from counterpoint.study.watcher import Watcher
     from counterpoint.training import FitSettings
 
 LABELS = {BASELINE: "Each task alone", UNIFORM: "Uniform", "mgda": "MGDA-UB", "dibs": "DiBS-MTL", "nash": "Nash-MTL"}
@@ -42,19 +42,6 @@ def weighting_key(name: str) -> str:
     """
     own, bracket, options = written(name).partition("(")
     return re.sub(r"[-_\s]", "", own) + bracket + options
-
-
-class Watcher(Protocol):
-    """Whoever wants to know how a study gets on."""
-
-    def stage(self, title: str, runs: Sequence[str]) -> None:
-        """Trainings with these titles are about to start."""
-
-    def progress(self, index: int, share: float) -> None:
-        """A training has done a share of its work."""
-
-    def done(self, index: int, seconds: float) -> None:
-        """A training is finished."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +72,7 @@ class ExplainStudy:
     rows: int = 1_024
     curvature_rows: int = 48
     out: Path = Path("runs/explain")
-    workers: int = max(1, os.cpu_count() or 1)
+    workers: int = field(default_factory=cores)
 
     def __post_init__(self) -> None:
         if self.seeds < 2:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,22 +22,10 @@ if TYPE_CHECKING:
     from counterpoint.study.execution import Executor
     from counterpoint.study.recipes.recipe import Recipe
     from counterpoint.study.source import Source
+    from counterpoint.study.watcher import Watcher
 
 # Test rows of the first seed whose predictions are kept for pictures.
 SHOWN = 4
-
-
-class Watcher(Protocol):
-    """Whoever wants to know how a recipe gets on."""
-
-    def stage(self, title: str, runs: Sequence[str]) -> None:
-        """Trainings with these titles are about to start."""
-
-    def progress(self, index: int, share: float) -> None:
-        """A training of this stage has done a share of its work."""
-
-    def done(self, index: int, seconds: float) -> None:
-        """A training of this stage is finished; NaN seconds if it failed."""
 
 
 @dataclass(eq=False)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from counterpoint import models
 from counterpoint.data.images import ImageTarget
-from counterpoint.study.dataset_source import made
+from counterpoint.study.module_maker import made
 from counterpoint.tasks import Task
 
 if TYPE_CHECKING:

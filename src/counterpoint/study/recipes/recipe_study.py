@@ -27,12 +27,11 @@ from counterpoint.study.results_folder import check_writable, start_over
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from counterpoint.study.group import Watcher as GroupWatcher
     from counterpoint.study.group_results import GroupResults
-    from counterpoint.study.recipes.compare import Watcher
     from counterpoint.study.recipes.job import RecipeRecord
     from counterpoint.study.recipes.recipe import Recipe
     from counterpoint.study.source import Source
+    from counterpoint.study.watcher import GroupWatcher, Watcher
 
 
 @dataclass(frozen=True)
