@@ -1,4 +1,4 @@
-"""Small pictures of the guides that have only wide ones: docs/pictures/thumbnail-*.png.
+"""Small pictures of the guides, for the gallery and the front page: docs/pictures/thumbnail-*.png.
 
 python docs/figures/thumbnails.py
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    for name, draw in (("combine", combine), ("explain", explain), ("study", study)):
+    for name, draw in (("combine", combine), ("group", group), ("explain", explain), ("study", study)):
         figure, axes = plt.subplots(figsize=(4, 2.8), layout="constrained")
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
@@ -31,6 +31,20 @@ def combine(axes: Axes) -> None:
         axes.annotate("", tip, (0, 0), arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 3})
     axes.annotate("", (1.35, 1.5), (0, 0), arrowprops={"arrowstyle": "-|>", "color": ORANGE, "lw": 6})
     axes.set(xlim=(-0.2, 3.4), ylim=(-0.2, 2.5))
+
+
+def group(axes: Axes) -> None:
+    """Seven tasks in three groups."""
+    groups = (
+        (BLUE, ((0.4, 1.7), (1.2, 2.2), (1.3, 1.3))),
+        (ORANGE, ((2.4, 2.1), (3.1, 1.6))),
+        (GREEN, ((1.7, 0.4), (2.6, 0.3))),
+    )
+    for colour, tasks in groups:
+        x, y = zip(*tasks, tasks[0], strict=True)
+        axes.plot(x, y, color=colour, lw=42, alpha=0.25, solid_capstyle="round", solid_joinstyle="round")
+        axes.plot(x, y, "o", color=colour, markersize=13)
+    axes.set(xlim=(-0.2, 3.7), ylim=(-0.3, 2.8))
 
 
 def explain(axes: Axes) -> None:
