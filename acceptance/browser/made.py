@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import runpy
+import shutil
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,6 +49,7 @@ def made(name: str, reports: Path) -> Path:
     page = reports / name / "report.html"
     with FileLock(reports / f"{name}.lock"):
         if not page.exists():
+            shutil.rmtree(page.parent, ignore_errors=True)  # half made by a command that failed
             REPORTS[name].make(reports / name, reports)
     return page
 
