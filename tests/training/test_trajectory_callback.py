@@ -96,11 +96,11 @@ def test_hooks_on_the_way_of_a_batch_are_taken_and_leave_no_trace():
 
     plain, recorded = make_module(kind=Augmented), make_module(kind=Augmented)
     callback = in_every_step(curvature=None)
-    before = callback.train[0].clone()
+    before = callback.measures.train[0].clone()
     fit(plain, data=batches())
     fit(recorded, callback, data=batches())
     assert same(dict(plain.state_dict()), dict(recorded.state_dict()))
-    assert torch.equal(before, callback.train[0])
+    assert torch.equal(before, callback.measures.train[0])
     module, callback = make_module(kind=AtRest), in_every_step(curvature=None)
     module.model.encoder[1].momentum = 0.0
     fit(module, callback)
@@ -108,7 +108,7 @@ def test_hooks_on_the_way_of_a_batch_are_taken_and_leave_no_trace():
     assert len(losses) == 1  # the same noise in each look
     x = before * 2 + torch.randn(before.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        expected = module.eval().losses_of((x, callback.train[1]))["a"]
+        expected = module.eval().losses_of((x, callback.measures.train[1]))["a"]
     assert losses.pop() == pytest.approx(float(expected))
 
 

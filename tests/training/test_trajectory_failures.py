@@ -8,7 +8,7 @@ import torch
 
 from counterpoint.data import Split
 from counterpoint.training import Curvature, TrajectoryCallback
-from counterpoint.training import trajectory as trajectory_module
+from counterpoint.training import trajectory_measures as trajectory_module
 
 from .recorded_trainings import TEST, TRAIN, TwoOptimizers, batches, fit, make_module, make_trainer, same, steps_of
 
@@ -100,9 +100,9 @@ def test_batch_norm_over_processes_would_wait_for_those_that_do_not_look(monkeyp
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     module = torch.nn.SyncBatchNorm.convert_sync_batchnorm(make_module())
     trainer = make_trainer()
-    assert TrajectoryCallback(TRAIN)._probing_of(trainer, module).module is module
+    assert TrajectoryCallback(TRAIN).measures.probing_of(trainer, module).module is module
     with pytest.raises(ValueError, match="SyncBatchNorm in train mode waits for the other processes"):
-        TrajectoryCallback(TRAIN, mode="train")._probing_of(trainer, module)
+        TrajectoryCallback(TRAIN, mode="train").measures.probing_of(trainer, module)
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,8 @@ def recorded_fixture():
     """A training in fp64, recorded in every step."""
     callback, copies = in_every_step(rows=None, gradient_rows=18, minibatches=3, curvature_rows=20), Copies()
     for name in ("train", "test"):
-        x, y = getattr(callback, name)
-        setattr(callback, name, (x.double(), y))
+        x, y = getattr(callback.measures, name)
+        setattr(callback.measures, name, (x.double(), y))
     fit(make_module(double=True), callback, copies, data=[(x.double(), y) for x, y in batches()])
     assert callback.warnings == ()
     return callback, copies.modules
@@ -72,10 +72,10 @@ def test_losses_and_metrics_are_those_of_all_rows(recorded, step):
     callback, modules = recorded
     found, module = values_at(callback, step), modules[step]
     for task in TASKS:
-        for name, rows in (("train_loss", callback.train), ("test_loss", callback.test)):
+        for name, rows in (("train_loss", callback.measures.train), ("test_loss", callback.measures.test)):
             assert found[name, task] == pytest.approx(by_hand(module, rows, task).item(), rel=1e-12)
-        outputs = module.model.heads[task](module.model.encoder(callback.test[0]))
-        right = (outputs.argmax(1) == callback.test[1][task]).double().mean()
+        outputs = module.model.heads[task](module.model.encoder(callback.measures.test[0]))
+        right = (outputs.argmax(1) == callback.measures.test[1][task]).double().mean()
         assert found["test_metric", task] == pytest.approx(right.item())
 
 
@@ -86,7 +86,7 @@ def test_gradients_are_those_of_autograd(recorded, step):
     shared = list(module.model.encoder.parameters())
 
     def gradient(task, start, stop):
-        return flat(by_hand(module, callback.train, task, slice(start, stop)), shared)
+        return flat(by_hand(module, callback.measures.train, task, slice(start, stop)), shared)
 
     means = {task: gradient(task, 0, 18) for task in TASKS}
     for task, mean in means.items():
@@ -110,7 +110,7 @@ def test_curvature_is_that_of_the_dense_hessian(recorded, step):
     callback, modules = recorded
     module = copy.deepcopy(modules[step])
     shared = list(module.model.encoder.parameters())
-    rows = (callback.train[0][:20], {task: y[:20] for task, y in callback.train[1].items()})
+    rows = (callback.measures.train[0][:20], {task: y[:20] for task, y in callback.measures.train[1].items()})
     measured = Probing(module, shared).curvature(rows, "b", Curvature(draws=400, products=60))
     found = {name: value for _, name, value in measured}
     each = [flat(by_hand(module, rows, "b", slice(row, row + 1)), shared) for row in range(20)]
@@ -132,7 +132,7 @@ def test_curvature_is_that_of_the_dense_hessian(recorded, step):
 def test_low_precision_is_looked_at_in_full():
     callback, copies = in_every_step(curvature=None), Copies()
     fit(make_module(dropout=0.0), callback, copies, precision="bf16-mixed")
-    expected = by_hand(copies.modules[6], callback.train, "a").item()
+    expected = by_hand(copies.modules[6], callback.measures.train, "a").item()
     assert values_at(callback, 6)["train_loss", "a"] == pytest.approx(expected, rel=1e-5)
 
 
@@ -160,17 +160,17 @@ def test_one_task_has_no_conflict():
 
 def test_a_split_is_cut_to_rows_that_are_a_sample():
     ordered = Split(torch.arange(100.0).reshape(100, 1), {"a": torch.arange(100)})
-    x, y = TrajectoryCallback(ordered, ordered, rows=40).train
+    x, y = TrajectoryCallback(ordered, ordered, rows=40).measures.train
     assert len(x) == len(set(y["a"].tolist())) == 40
     assert torch.equal(x[:, 0], y["a"].float())
-    assert torch.equal(x, TrajectoryCallback(ordered, rows=40).train[0])
+    assert torch.equal(x, TrajectoryCallback(ordered, rows=40).measures.train[0])
     for rows in (None, 256):  # all of them, and the first ones are a sample, too
-        chosen = TrajectoryCallback(ordered, rows=rows).train[1]["a"]
+        chosen = TrajectoryCallback(ordered, rows=rows).measures.train[1]["a"]
         assert sorted(chosen.tolist()) == list(range(100))
         assert 30 < chosen[:64].float().mean() < 70
         assert chosen[:64].max() > 90
     batch = ordered.rows(slice(None))
-    assert TrajectoryCallback(batch).train is batch
+    assert TrajectoryCallback(batch).measures.train is batch
 
 
 def test_a_task_whose_gradient_is_zero_has_no_part_in_the_conflict_of_others():

@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
-from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 
 from counterpoint.training.budget import Budget, checked_share
 from counterpoint.training.clock import Clock
-from counterpoint.training.fixed_rows import fixed_rows, moved
+from counterpoint.training.fixed_rows import fixed_rows
 from counterpoint.training.looks import Looks
-from counterpoint.training.module import MultiTaskModule
-from counterpoint.training.probing import Curvature, Found, Losses, Mode, Probing, first_rows
 from counterpoint.training.schedule import Schedule
-from counterpoint.training.whereabouts import Shared, missing, reusable, shared_of
-from counterpoint.trajectory.parameters import Parameters
+from counterpoint.training.trajectory_measures import Measures
+from counterpoint.training.whereabouts import Shared, reusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,11 +24,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from counterpoint.data import Rows
+    from counterpoint.training.probing import Curvature, Losses, Mode
 
     Module = lightning.LightningModule
 
 _logger = logging.getLogger("counterpoint")
-_SHARDED = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
 Row = dict[str, Any]
 
 
@@ -137,24 +134,33 @@ class TrajectoryCallback(lightning.Callback):
             raise ValueError(f"curvature_rows is {curvature_rows}, expected at least 1")
         checked_share("budget", budget)
         checked_share("curvature_budget", curvature_budget)
-        self.train, self.test = fixed_rows(train, rows), None if test is None else fixed_rows(test, rows)
         self.schedule = schedule or Schedule()
-        self.gradients = gradients
-        self.curvature = curvature
         self.curvature_schedule = curvature_schedule or Schedule(
             early=False, every_epochs=0, steps=(0, *(10**power for power in range(1, 9)))
         )
-        self.gradient_rows, self.curvature_rows, self.minibatches = gradient_rows, curvature_rows, minibatches
         self.mode: Mode = mode
-        self.losses, self.shared, self.metric = losses, reusable(shared), metric
+        self.measures = Measures(
+            type(self).__name__,
+            fixed_rows(train, rows),
+            None if test is None else fixed_rows(test, rows),
+            gradient_rows,
+            curvature_rows,
+            minibatches,
+            mode,
+            losses,
+            reusable(shared),
+            metric,
+            curvature,
+        )
         self.rows: list[Row] = []
         each = budget / 2 if budget is not None and gradients else budget
         self.probes, self.gradient_probes, self.curvature_probes = Budget(each), Budget(each), Budget(curvature_budget)
-        self._looks = [Looks("losses", self.schedule, self.probes, self._probe)]
+        how = self.measures
+        self._looks = [Looks("losses", self.schedule, self.probes, how.losses_and_metric)]
         if gradients:
-            self._looks.append(Looks("gradients", self.schedule, self.gradient_probes, self._gradients))
+            self._looks.append(Looks("gradients", self.schedule, self.gradient_probes, how.gradients))
         if curvature is not None:
-            self._looks.append(Looks("curvature", self.curvature_schedule, self.curvature_probes, self._curvature))
+            self._looks.append(Looks("curvature", self.curvature_schedule, self.curvature_probes, how.curvature))
         self._clock = Clock()
         self._epoch = 0
         self._complained: dict[str, str] = {}
@@ -281,48 +287,6 @@ class TrajectoryCallback(lightning.Callback):
             self._complained[reason] = line
             _logger.warning("a look at the trajectory was left out, the training goes on: %s", line)
 
-    def _probe(self, trainer: lightning.Trainer, module: Module) -> list[Found]:
-        probing = self._probing_of(trainer, module)
-        found = probing.loss_values(moved(trainer, module, self.train), "train")
-        if self.test is not None:
-            test = moved(trainer, module, self.test)
-            if self.losses is None:
-                found += probing.loss_and_metric(test, "test")
-            else:
-                found += probing.loss_values(test, "test", "eval")
-                if self.metric is not None:
-                    found += probing.values(test, "test_metric", self.metric)
-        return found
-
-    def _gradients(self, trainer: lightning.Trainer, module: Module) -> list[Found]:
-        batch = first_rows(moved(trainer, module, self.train), self.gradient_rows)
-        return self._probing_of(trainer, module).gradients(batch, self.minibatches)
-
-    def _curvature(self, trainer: lightning.Trainer, module: Module) -> list[Found]:
-        assert self.curvature is not None  # noqa: S101  (else nobody looks)
-        probing = self._probing_of(trainer, module)
-        batch = first_rows(moved(trainer, module, self.train), self.curvature_rows)
-        tasks = [task for task, _, _ in probing.loss_values(batch, "train")]
-        return [row for task in tasks for row in probing.curvature(batch, task, self.curvature)]
-
-    def _probing_of(self, trainer: lightning.Trainer, module: Module) -> Probing:
-        if isinstance(trainer.strategy, _SHARDED):
-            raise ValueError(  # noqa: TRY004  (an option, not an argument's type)
-                f"{type(trainer.strategy).__name__} shards the parameters, expected a strategy that keeps them whole, "
-                "such as DDP"
-            )
-        if self.mode == "train" and any(_waits(part) for part in module.modules()):
-            raise ValueError(
-                "SyncBatchNorm in train mode waits for the other processes, and only the first looks, expected "
-                "mode='eval'"
-            )
-        if self.losses is None and not isinstance(module, MultiTaskModule):
-            raise missing(
-                type(self).__name__, "losses", module, "a function of the module and a batch that returns {task: loss}"
-            )
-        shared = Parameters(shared_of(type(self).__name__, module, self.shared)).tensors
-        return Probing(module, shared, self.losses, mode=self.mode)
-
     def state_dict(self) -> dict[str, Any]:
         """What was recorded."""
         looks = {looks.name: {"at": looks.at, **looks.budget.state()} for looks in self._looks}
@@ -338,9 +302,3 @@ class TrajectoryCallback(lightning.Callback):
             if (state := state_dict["looks"].get(looks.name)) is not None:
                 looks.at = looks.asked = int(state["at"])
                 looks.budget.load(state)
-
-
-def _waits(module: torch.nn.Module) -> bool:
-    """Whether it would wait for other processes."""
-    several = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return several and isinstance(module, torch.nn.SyncBatchNorm) and torch.distributed.get_world_size() > 1
