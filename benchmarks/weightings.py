@@ -26,7 +26,7 @@ _MARKS = "<!-- results -->", "<!-- end of results -->"
 
 def tables(path: Path) -> str:
     """The Markdown between the marks of the page."""
-    return "\n".join(pages(json.loads(path.read_text(encoding="utf-8"))))
+    return "\n".join(pages(json.loads(path.read_text(encoding="utf-8")))).strip()
 
 
 def write_into(page: Path, text: str) -> None:
@@ -41,7 +41,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--methods", nargs="+", metavar="NAME", help="these weightings instead of all; with Uniform")
     parser.add_argument("--rounds", type=int, default=10, help="of timing (default %(default)s)")
-    parser.add_argument("--tasks", type=int, nargs="+", default=[2, 14, 40], help="timed (default 2 14 40)")
+    parser.add_argument(
+        "--tasks", type=int, nargs="*", default=[2, 14, 40], help="timed; none: no timing (default 2 14 40)"
+    )
     parser.add_argument("--folder", type=Path, help="keep finished trainings here, and go on with them")
     parser.add_argument("--workers", type=int, default=2, help="trainings side by side")
     parser.add_argument(
