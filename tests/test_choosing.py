@@ -124,11 +124,11 @@ def test_one_seed_claims_nothing(tables):
 
 def test_tables_replace_what_stands_between_the_marks(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("before\n<!-- results -->\nold\n<!-- end of results -->\nafter\n", encoding="utf-8")
+    page.write_text("before\n<!-- results -->\nyesterday\n<!-- end of results -->\nafter\n", encoding="utf-8")
     command = [sys.executable, str(BENCHMARKS / "weightings.py"), "--into", str(page), "--out", str(SAVED)]
     for _ in range(2):
         subprocess.run(command, check=True)
         text = page.read_text(encoding="utf-8")
         assert text.startswith("before\n<!-- results -->\n\n*Measured on")
         assert text.endswith("|\n\n<!-- end of results -->\nafter\n")
-        assert "old" not in text
+        assert "yesterday" not in text
