@@ -42,7 +42,8 @@ def documented():
     for page in sorted((DOCS / "api").glob("*.rst")):
         text = page.read_text(encoding="utf-8")
         for block in re.findall(r"\.\. autosummary::\n(.*?)(?=\n\S|\Z)", text, re.DOTALL):
-            names += [line.strip() for line in block.splitlines() if line.strip() and not line.strip().startswith(":")]
+            entries = (line.strip().removeprefix("~") for line in block.splitlines())
+            names += [entry for entry in entries if entry and not entry.startswith(":")]
     return names
 
 

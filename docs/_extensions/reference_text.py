@@ -16,15 +16,18 @@ def _link_pages(_app: Sphinx, _what: str, _name: str, _object: object, _options:
     lines[:] = [PAGE.sub(r":doc:`/\1`", line) for line in lines]
 
 
-def _without_star_arguments(  # a part of Sphinx's events: nobody calls it by hand
+def _readable(  # a part of Sphinx's events: nobody calls it by hand
     _app: Sphinx, _what: str, _name: str, _object: object, _options: object, signature: str, result: str
 ) -> tuple[str, str] | None:
-    """``nn.Module`` takes ``*args, **kwargs`` to refuse them by name: to readers a class without options has none."""
-    return ("()", result) if signature == "(*args: Any, **kwargs: Any)" else None
+    """Signatures as somebody would write them."""
+    if signature == "(*args: Any, **kwargs: Any)":  # nn.Module takes them to refuse them by name
+        return "()", result
+    # What a dataclass makes anew for each object is no Python, and Sphinx would break the whole line at every comma.
+    return (signature.replace("<factory>", "..."), result) if signature and "<factory>" in signature else None
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Registers with Sphinx."""
     app.connect("autodoc-process-docstring", _link_pages)
-    app.connect("autodoc-process-signature", _without_star_arguments)
+    app.connect("autodoc-process-signature", _readable)
     return {"parallel_read_safe": True}
