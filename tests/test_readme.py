@@ -39,4 +39,3 @@ def test_its_commands_are_those_of_the_command_line():
     assert {"demo", "group", "explain", "study", "predict"} <= names
     commands = {path.stem for path in (ROOT / "src" / "counterpoint" / "commands").glob("*.py")}
     assert names <= commands
-
