@@ -16,7 +16,7 @@ help:
 	@echo "make lint    ruff, mypy --strict, import-linter"
 	@echo "make docs    build the documentation: build/docs/index.html"
 	@echo "make browser open reports and documentation in chromium; screenshots in build/screenshots"
-	@echo "make wheel   install the built wheel into empty environments and use it there"
+	@echo "make wheel   install the built wheel into two empty environments and use it there"
 	@echo "make format  let ruff rewrite what it can"
 	@echo "make bench   run the benchmarks (hours) and rewrite benchmarks/results and the tables made from it"
 	@echo "make bench-quick   the smallest case of each benchmark beside the stored figures, in five minutes"
@@ -42,6 +42,7 @@ lint: $(INSTALLED)
 
 # -W: a warning is an error. The guides run, so this takes a few minutes the first time.
 docs: $(INSTALLED)
+	@rm -rf docs/api/generated  # a page of a name that is gone would be a warning
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 	@echo "open build/docs/index.html"
 
@@ -64,4 +65,5 @@ bench-quick: $(INSTALLED)
 	$(BIN)/python benchmarks/quick.py
 
 clean:
+	rm -rf docs/gallery docs/api/generated docs/_generated docs/results.md
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache
