@@ -42,7 +42,7 @@ def steps(name: str, title: str, command: str, *, memory: bool = False) -> Itera
     sizes = sorted({row["tasks"] for row in rows})
     found = {(row["method"], row["tasks"]): row for row in rows}
     yield from _title(title, command, saved)
-    yield f"| | {' | '.join(f'T = {size}' for size in sizes)} |"
+    yield f"| method | {' | '.join(f'T = {size}' for size in sizes)} |"
     yield f"| --- |{' ---: |' * len(sizes)}"
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [found.get((method, size)) for size in sizes]
@@ -65,7 +65,7 @@ def solvers() -> Iterator[str]:
         saved,
     )
     header = ["`MGDA()`", "TorchJD `MGDAWeighting`", "published code", "quadprog (exact)"]
-    yield f"| | {' | '.join(header)} |"
+    yield f"| Gram matrix | {' | '.join(header)} |"
     yield f"| --- |{' ---: |' * len(header)}"
     for case in dict.fromkeys(row["case"]["name"] for row in saved["results"]):
         rows = [found[case, solver] for solver in _SOLVERS]

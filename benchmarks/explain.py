@@ -105,12 +105,12 @@ def tables(paths: Sequence[Path]) -> Iterator[str]:
             ]
             yield f"| {factor.label} | {' | '.join(cells)} |"
         yield ""
-        yield "| weighting, against the plain sum | gradient cosine | deficit | gap | |"
-        yield LINES
+        yield "| weighting, against the plain sum | gradient cosine | deficit | gap |"
+        yield "| --- | --- | --- | --- |"
         for result in saved["results"][1:]:
             changed = result["changed against the plain sum"]
             cells = [interval(changed[subject]) for subject in SUBJECTS]
-            yield f"| {result['method']} | {' | '.join(cells)} | |"
+            yield f"| {result['method']} | {' | '.join(cells)} |"
         yield ""
 
 

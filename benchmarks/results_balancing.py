@@ -32,10 +32,10 @@ def _steps() -> list[str]:
         "",
         "At the features, one backward pass through the encoder:",
         "",
-        *table(["", *header], [[_bold(m), *cells] for m, cells in zip(methods, at, strict=True)]),
+        *table(["method", *header], [[_bold(m), *cells] for m, cells in zip(methods, at, strict=True)]),
         "At the shared parameters, a backward pass for each task:",
         "",
-        *table(["", *header], [[_bold(m), *cells] for m, cells in zip(deep, deep_at, strict=True)]),
+        *table(["method", *header], [[_bold(m), *cells] for m, cells in zip(deep, deep_at, strict=True)]),
         *fold("Every weighting at 40 tasks", _weighting_steps(any_weighting)),
         *fold("Larger encoders, 2 tasks, with peak memory", _encoders(encoders)),
         *limits([features, any_weighting, parameters, encoders]),
@@ -53,7 +53,7 @@ def _bold(method: str) -> str:
 
 def _weighting_steps(document: Document) -> list[str]:
     own = [found for found in rows(document, group="weightings") if found["method"] != REFERENCE]
-    return table(["", "step over the plain sum"], [[found["method"], ratio(found["ratio"])] for found in own])
+    return table(["method", "step over the plain sum"], [[found["method"], ratio(found["ratio"])] for found in own])
 
 
 def _encoders(document: Document) -> list[str]:
@@ -61,7 +61,7 @@ def _encoders(document: Document) -> list[str]:
         [found["encoder"].replace("_", " "), found["method"], ratio(found["ratio"]), figure(found["peak_mib"])]
         for found in document["results"]
     ]
-    return table(["encoder", "", "step over the plain sum", "peak, MiB"], body, words=2)
+    return table(["encoder", "method", "step over the plain sum", "peak, MiB"], body, words=2)
 
 
 def _min_norm() -> list[str]:
@@ -81,7 +81,7 @@ def _min_norm() -> list[str]:
                 f"{min(own['ms_median'] for own in at_40):.2f} to {max(own['ms_median'] for own in at_40):.2f}",
             ]
         )
-    header = ["", "worst excess over the optimum, relative", "where", "ms at 40 tasks, medians of the cases"]
+    header = ["solver", "worst excess over the optimum, relative", "where", "ms at 40 tasks, medians of the cases"]
     return [
         "### The min-norm point",
         "",
@@ -107,7 +107,7 @@ def _invariance() -> list[str]:
     chosen = [
         cells for cells in body if cells[1] in {"DiBS, weighted heads", "Nash, weighted heads", "MGDA", "Uniform"}
     ]
-    header = ["", "", *disguises]
+    header = ["data", "method", *disguises]
     return [
         "### Losses in disguise",
         "",

@@ -21,7 +21,7 @@ def _gaps() -> list[str]:
             gap, deficit = (interval(found[f"{what}, mean over tasks"], 3) for what in ("gap", "deficit"))
             tasks = f"{sides.count(1)}, {sides.count(-1)} of {len(sides)}"
             body.append([document["settings"]["data"], found["method"], gap, tasks, deficit])
-    header = ["", "all tasks together by", "generalization gap", "tasks better, worse", "optimization deficit"]
+    header = ["data", "all tasks together by", "generalization gap", "tasks better, worse", "optimization deficit"]
     return [
         "### Shared against separate networks",
         "",
@@ -51,12 +51,12 @@ def _measures() -> list[str]:
         "A `TrajectoryCallback` in the library's own training: its share of the time by its own account, and the",
         "whole training's time over one without, less 1.",
         "",
-        *table(["", "callback", "its own account", "from outside"], _callbacks(document), words=2),
+        *table(["data", "callback", "its own account", "from outside"], _callbacks(document), words=2),
         "The largest Hessian eigenvalue beside other libraries; time in gradients of the same loss on the same",
         "rows:",
         "",
-        *table(["", "", "relative error", "gradients"], _eigenvalues(document), words=2),
-        *fold("Every measure, in gradients", table(["", "", "gradients"], body, words=2)),
+        *table(["network", "by", "relative error", "gradients"], _eigenvalues(document), words=2),
+        *fold("Every measure, in gradients", table(["network", "measure", "gradients"], body, words=2)),
         *limits([document]),
         *provenance(["trajectory"]),
     ]

@@ -22,7 +22,7 @@ def _affinity() -> list[str]:
         cost = {loop: _cost(document, found, loop) for loop in ("plain", "fit")}
         agrees = f"{found['spearman']:.3f} [{found['low']:.3f}, {min(1.0, found['high']):.3f}]"
         body.append([found["data"], found["what"], agrees, cost["plain"], cost["fit"]])
-    header = ["", "measured by", "correlation with lookahead", "time, plain loop", "time, Lightning"]
+    header = ["data", "measured by", "correlation with lookahead", "time, plain loop", "time, Lightning"]
     return [
         "### Measuring affinity",
         "",
@@ -98,7 +98,7 @@ def _trained() -> list[str]:
 
 
 def _methods(found: list[Row]) -> list[str]:
-    header = ["", "networks", "test metric", "loss below one for all, %", "loss below each alone, %", "seconds"]
+    header = ["method", "networks", "test metric", "loss below one for all, %", "loss below each alone, %", "seconds"]
     body = [
         [
             own["method"],

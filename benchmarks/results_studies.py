@@ -62,7 +62,7 @@ def _epoch() -> list[str]:
         "",
         "An epoch of a study's training over the same epoch in a plain loop written by hand.",
         "",
-        *table(["", "threads", "seconds", "over by hand"], body),
+        *table(["trained by", "threads", "seconds", "over by hand"], body),
         *limits([document]),
         *provenance(["study_epoch"]),
     ]
@@ -87,7 +87,7 @@ def _preparation() -> list[str]:
         "tensors, against pandas and scikit-learn by hand. One round: a rough figure. Small tables are faster by",
         "hand.",
         "",
-        *table(["", "", "seconds", "over by hand", "peak, GiB"], body, words=2),
+        *table(["file", "by", "seconds", "over by hand", "peak, GiB"], body, words=2),
         *limits([document]),
         *provenance(["table_preparation"]),
     ]

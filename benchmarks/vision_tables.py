@@ -42,7 +42,7 @@ def steps(rows: list[dict[str, Any]]) -> list[str]:
         words = own[0]["reduced"].strip().rstrip(".")
         reduced = f" {words[:1].upper()}{words[1:]}." if words else ""
         lines += [f"*{setting}; batch {own[0]['batch']}, {height} x {width}.{reduced}*", ""]
-        lines += ["| | over MGDA-UB | by multiply-adds |", "| --- | ---: | ---: |"]
+        lines += ["| method | over MGDA-UB | by multiply-adds |", "| --- | ---: | ---: |"]
         for row in own:
             times, expected = row["times MGDA-UB"], row["times MGDA-UB by multiply-adds"]
             words = f"{times['median']:.2f} ({times['q25']:.2f} to {times['q75']:.2f})"
@@ -57,7 +57,7 @@ def accuracy(rows: list[dict[str, Any]]) -> list[str]:
         "Mean accuracy where all tasks have one; mean relative improvement of all metrics, paired by seed, 95 %.",
         "",
     ]
-    lines += ["| | uniform | MGDA | MGDA-UB | MGDA-UB over MGDA, % |", "| --- | ---: | ---: | ---: | ---: |"]
+    lines += ["| data | uniform | MGDA | MGDA-UB | MGDA-UB over MGDA, % |", "| --- | ---: | ---: | ---: | ---: |"]
     for row in rows:
         means = row["metric_means"] or {}
         shown = [_plain(means.get(method)) for method in ("uniform", "mgda@parameters", "mgda")]
@@ -78,7 +78,7 @@ def scenes(rows: list[dict[str, Any]]) -> list[str]:
     lines = ["### Ways to combine gradients on generated scenes", ""]
     metrics = list(rows[0]["metrics"])
     wanted = [name for name in metrics if name.split(": ")[1] in {"mIoU", "absolute error", "mean angle"}]
-    header = ["losses", "", *wanted, "over each task alone, %", "over the same with plain losses, %"]
+    header = ["losses", "method", *wanted, "over each task alone, %", "over the same with plain losses, %"]
     lines += [f"| {' | '.join(header)} |", f"| --- | --- |{' ---: |' * (len(header) - 2)}"]
     for row in rows:
         cells = [_plain(row["metrics"].get(name)) for name in wanted] + [_interval(row["improvement"])]
@@ -91,7 +91,7 @@ def scenes(rows: list[dict[str, Any]]) -> list[str]:
 def memory(rows: list[dict[str, Any]]) -> list[str]:
     lines = ["### Peak memory of a step with dense features", ""]
     lines += [
-        "| | tasks | peak, MiB | over the plain sum | time over the plain sum |",
+        "| method | tasks | peak, MiB | over the plain sum | time over the plain sum |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
