@@ -81,22 +81,17 @@ class Cached:
     @cached_property
     def path(self) -> Path:
         """The file. Looks at every file of the column."""
-        files = self.column.files
-        found = []
-        for row in range(len(files.keys)):
-            path = files.path(row)
-            if path is not None:
-                try:
-                    about = path.stat()
-                except FileNotFoundError:
-                    raise ValueError(f"{path} is missing, expected a file for each row") from None
-                found.append([row, files.keys[row], about.st_size, about.st_mtime_ns])
-        return self.folder / f"{self.name}-{digest(_VERSION, self.column.recipe, len(files.keys), found)}.npy"
+        content = digest(_VERSION, self.column.recipe, len(self), self.column.files.stamps())
+        return self.folder / f"{self.name}-{content}.npy"
 
     @property
     def identity(self) -> str:
         """The decoded column's: what is kept are the same numbers."""
         return self.column.identity
+
+    def stamp(self) -> str:
+        """The decoded column's, too."""
+        return self.column.stamp()
 
     def _write(self, path: Path, workers: int) -> None:
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415

@@ -39,6 +39,9 @@ class Column(Protocol):
     def identity(self) -> str:
         """Another one for other rows."""
 
+    def stamp(self) -> str:
+        """Another one when a file of the rows is replaced, too, under whatever name; looks at every file."""
+
 
 @dataclass(frozen=True, eq=False)
 class Known:
@@ -65,6 +68,10 @@ class Known:
         """A checksum of the values."""
         return f"{list(self.values.shape)}:{zlib.crc32(self.values.contiguous().numpy().tobytes())}"
 
+    def stamp(self) -> str:
+        """The same: there are no files."""
+        return self.identity
+
 
 @dataclass(frozen=True)
 class Files:
@@ -85,6 +92,23 @@ class Files:
     def path(self, row: int) -> Path | None:
         """The file of a row, ``None`` if it has none."""
         return None if row in self.absent else self.folder / (self.keys[row] + self.ending)
+
+    def stamps(self) -> list[tuple[int, str, int, int]]:
+        """Of each file that is expected: row, key, size, and time of modification in ns. Looks at every file.
+
+        Raises:
+            ValueError: for a file that is missing.
+        """
+        found = []
+        for row, key in enumerate(self.keys):
+            path = self.path(row)
+            if path is not None:
+                try:
+                    about = path.stat()
+                except FileNotFoundError:
+                    raise ValueError(f"{path} is missing, expected a file for each row") from None
+                found.append((row, key, about.st_size, about.st_mtime_ns))
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +161,14 @@ class Decoded:
     def identity(self) -> str:
         """A digest of the files' names and of what is done to them; looks at no file."""
         return digest(self.recipe, list(self.files.keys), sorted(self.files.absent))
+
+    def stamp(self) -> str:
+        """A digest of the files' names, sizes and times of modification, and of what is done to them.
+
+        Raises:
+            ValueError: for a file that is missing.
+        """
+        return digest(self.recipe, len(self), self.files.stamps())
 
     @property
     def recipe(self) -> list[Any]:

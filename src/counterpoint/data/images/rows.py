@@ -131,6 +131,14 @@ class ImageRows:
         columns = [[task, column.identity] for task, column in self.labels.items()]
         return digest(len(self), self.image.identity, columns, repr(self.augmentation), chosen)
 
+    def stamp(self) -> str:
+        """Another one than before when a file was replaced under the same name; looks at every file.
+
+        Raises:
+            ValueError: for a file that is missing.
+        """
+        return digest(self.image.stamp(), [[task, column.stamp()] for task, column in self.labels.items()])
+
     def __getitem__(self, row: int) -> tuple[Tensor, dict[str, Tensor]]:
         if not -len(self) <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from counterpoint.data.images.rows import ImageRows
 from counterpoint.study.recipes.data import DESCRIPTIONS, data_of
 from counterpoint.study.recipes.parts import Parts
 from counterpoint.study.source import Source, loaded
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from counterpoint.data import Rows
     from counterpoint.data.images import ImageTarget
     from counterpoint.study.recipes.recipe import Recipe
 
@@ -65,8 +67,7 @@ def source_of(recipe: Recipe, root: Path | None, cache: Path | None = None, deco
         identity=(
             "recipe",
             repr(data),
-            # Which images there are: a folder may have been filled since.
-            json.dumps([identity_of(splits[name]) for name in sorted(splits)]),
+            json.dumps([_rows_content(splits[name]) for name in sorted(splits)]),
             *(json.dumps(dict(each), sort_keys=True) for each in (recipe.encoder, recipe.head)),
         ),
         optimizer=recipe.optimizer,
@@ -78,6 +79,11 @@ def targets_of(data: Any) -> dict[str, ImageTarget | int]:
     """What the images are labelled with, by task."""
     own = getattr(data, "targets", None)
     return dict(_DIGITS) if own is None else {target.name: target for target in own}
+
+
+def _rows_content(rows: Rows) -> list[int | str]:
+    """Which images there are, and as what: since a run, a folder may have been filled, or files been replaced."""
+    return [*identity_of(rows), *([rows.stamp()] if isinstance(rows, ImageRows) else [])]
 
 
 def _content(name: str, recipe: Recipe, parts: Parts) -> str:
