@@ -10,7 +10,7 @@ from counterpoint.study.recipes.recipe import load_recipe, recipe_names
 from counterpoint.study.recipes.results import RecipeResults
 
 KINDS = {name: load_recipe(name).kind for name in recipe_names()}
-# Of recipes that compare, coverage follows these: the others differ by their data, whose readers have tests of their own.
+# Coverage follows these of the recipes that compare: the others differ by their data, whose readers have their tests.
 TRACED = {"cityscapes-depth", "scenes"}
 COMPARED = [
     pytest.param(name, marks=() if name in TRACED else pytest.mark.no_cover)
