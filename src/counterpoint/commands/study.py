@@ -44,10 +44,10 @@ def study(  # noqa: PLR0917  (options of a command line)
     devices: int = 1,
     nodes: int = 1,
 ) -> None:
-    """Which tasks to train together, how, and what that gains over separate models, on your own table.
+    """Which tasks to train together, how, and what that gains over a network for each task, on your own table.
 
     Trains each target alone, all together, with several weightings and loss scales, and in the groups that measured
-    affinities suggest. Chooses on validation rows, confirms on test rows, and writes a report and a model that
+    affinities suggest. Chooses on validation rows, confirms on test rows, and writes a report and a bundle that
     predicts. A study that was stopped goes on where it was when it is started again.
 
     Args:
@@ -78,7 +78,7 @@ def study(  # noqa: PLR0917  (options of a command line)
         data: for config files, the table; or class_path and init_args of a torch Dataset or a LightningDataModule.
         encoder: class_path and init_args of the shared part, for a Dataset.
         heads: class_path and init_args of a head by task, for a Dataset.
-        out: folder for runs, results, report and model.
+        out: folder for runs, results, report and bundle.
         workers: trainings side by side, by default one a core.
         executor: where trainings run; ray needs the extra 'ray'.
         address: an existing Ray cluster, such as auto or ray://host:10001; by default one on this machine.
@@ -167,7 +167,7 @@ def _run(asked: Any, command: str) -> None:
     console.print(f"Report: {page}", markup=False, soft_wrap=True)
     if results.about.get("bundle"):
         console.print(
-            f"Model:  {asked.folder / results.about['bundle']}  ({results.about['predict']})",
+            f"Bundle: {asked.folder / results.about['bundle']}  ({results.about['predict']})",
             markup=False,
             soft_wrap=True,
         )

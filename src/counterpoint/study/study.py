@@ -41,7 +41,7 @@ BUNDLE, DATA = "bundle", "data"
 
 @dataclass(frozen=True)
 class Study:
-    """Which tasks to train together, with which weighting, and what that gains over separate models.
+    """Which tasks to train together, with which weighting, and what that gains over a network for each task.
 
     Trains each task alone, all together, all together with the weightings and loss scales asked for, and in the groups
     that the affinities of the joint training suggest, each with several seeds. Chooses on validation rows, confirms on

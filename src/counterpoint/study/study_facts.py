@@ -51,7 +51,7 @@ def _question(source: Source, comparison: Comparison) -> str:
     limit = f", with at most {comparison.networks} networks to serve" if comparison.networks else ""
     return (
         f"{len(source.tasks)} tasks: which of them to train together, how to balance them, and what that gains over "
-        f"separate models{limit}."
+        f"a network for each task{limit}."
     )
 
 
