@@ -79,6 +79,7 @@ def test_every_page_is_in_the_sidebar_once():
     for name in ("index.md", "api/index.rst"):
         for block in TOCTREE.findall((DOCS / name).read_text(encoding="utf-8")):
             entries = [line.strip() for line in "".join(block).splitlines() if line.strip()]
+            entries = [re.sub(r"^.+ <(.+)>$", r"\1", entry) for entry in entries]  # a shorter name for the sidebar
             listed += [str(Path(name).parent / entry) for entry in entries if not entry.startswith(":")]
     assert len(set(listed)) == len(listed)
     guides = {f"gallery/{path.stem}" for path in (DOCS / "examples").glob("plot_*.py")}
@@ -115,6 +116,21 @@ def extension(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_signatures_name_a_folder_as_one_would_write_it():
+    readable = extension("reference_text")._readable
+    nothing = [None] * 5
+    assert readable(*nothing, "(out: Path = PosixPath('a/b'))", "None") == ("(out: Path = Path('a/b'))", "None")
+    assert readable(*nothing, "(out: int = 1)", "None") is None
+
+
+def test_every_picture_has_words_on_one_line():
+    """Those of several lines lose the space between two words where they are joined."""
+    for page in sorted(DOCS.glob("*.md")):
+        for words in re.findall(r"!\[([^\]]*)\]\(", page.read_text(encoding="utf-8")):
+            assert words, f"a picture of {page.name} has no words"
+            assert "\n" not in words, f"{page.name}: {words}"
 
 
 def test_links_of_the_repository_become_pages_of_the_site():

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 PAGE = re.compile(r"(?:``)?docs/([a-z-]+)\.md(?:``)?")
+FOLDER = re.compile(r"(?:Posix|Windows)Path\(('[^']*')\)")  # as the builder's system calls a path
 
 
 def _link_pages(_app: Sphinx, _what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
@@ -23,7 +24,8 @@ def _readable(  # a part of Sphinx's events: nobody calls it by hand
     if signature == "(*args: Any, **kwargs: Any)":  # nn.Module takes them to refuse them by name
         return "()", result
     # What a dataclass makes anew for each object is no Python, and Sphinx would break the whole line at every comma.
-    return (signature.replace("<factory>", "..."), result) if signature and "<factory>" in signature else None
+    readable = FOLDER.sub(r"Path(\1)", (signature or "").replace("<factory>", "..."))
+    return (readable, result) if signature and readable != signature else None
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

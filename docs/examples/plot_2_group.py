@@ -88,7 +88,8 @@ print(affinity)
 # **Row: the task that steps. Column: the task that is affected.** The number is the
 # share of its loss that the step takes away: positive helps, negative harms. The matrix
 # need not be symmetric. The diagonal, what a step on a task does for itself, is left
-# out.
+# out. Behind ± stands the standard error: where it is as large as the number, even the
+# sign is open.
 
 others = ~np.eye(len(TASKS), dtype=bool)
 strength = np.where(others, affinity.values, np.nan)
@@ -222,4 +223,4 @@ place.spines[["top", "right"]].set_visible(False)
 # Read more: :doc:`/affinity` (what is measured, and its cost), :doc:`/grouping` (how the
 # proof works), :doc:`/how-it-works` (the short version).
 
-# sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_thumbnail_path = "pictures/thumbnail-group.png"

@@ -218,7 +218,7 @@ _ = figure.legend(frameon=False, ncols=2, loc="outside lower center")
 #   may go along with a gap; ``TrajectoryCallback`` records all of it in a Lightning loop.
 # - All of this with one command: ``counterpoint explain --data yeast --seeds 2``.
 #
-# Read more: :doc:`/trajectory` (definitions, costs, and what came out with five seeds and
-# all fourteen tasks), :doc:`/how-it-works`.
+# Read more: :doc:`trajectories and gaps </trajectory>` (definitions, costs, and what came
+# out with five seeds and all fourteen tasks), :doc:`/how-it-works`.
 
 # sphinx_gallery_thumbnail_path = "pictures/thumbnail-explain.png"

@@ -132,6 +132,10 @@ _ = places[0].set_yticks(range(len(shown)), shown)
 # sphinx_gallery_end_ignore
 
 # %%
+# Was found what had been put in? That *rent* gains was to be expected. *Sold* has nothing
+# to learn from the others: what it seems to gain or lose is another effect of training
+# together, or chance, of which three seeds on one split are not enough to tell.
+#
 # The page
 # --------
 #
