@@ -81,7 +81,6 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
-pygments_dark_style = "github-dark"  # the theme's own underlines module names as if they were links
 html_title = "Counterpoint"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
