@@ -472,6 +472,7 @@ def test_recording_waits_for_no_device_that_the_weighting_does_not_wait_for():
         (lambda: FanOut(["a", "b"], MGDA()), TypeError, "tasks is a MGDA, expected a sequence of names"),
         (lambda: FanOut(MGDA(), [1, 2]), TypeError, r"expected names \(str\)"),
         (lambda: FanOut("mgda", ["a"]), TypeError, "get_weighting"),
+        (lambda: FanOut(MGDA, ["a"]), TypeError, r"is a class, expected a weighting made from it: MGDA\(\)"),
         (lambda: FanOut(MGDA(), ["a"], on_nonfinite="ignore"), ValueError, "expected one of raise, skip, propagate"),
         (
             lambda: FanOut(MGDA(), ["left"])(torch.ones(1), tasks=["lfet"]),

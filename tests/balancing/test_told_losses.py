@@ -136,6 +136,7 @@ def test_the_record_shows_true_gradients_whatever_the_scale():
         ({"t9": torch.ones((), requires_grad=True)}, ValueError, "unknown task 't9'"),
         ({"t0": torch.ones(2, requires_grad=True)}, ValueError, r"has shape \[2\]"),
         ({"t0": torch.ones(())}, ValueError, "does not require grad"),
+        ([torch.ones((), requires_grad=True)], TypeError, "losses are a list, expected a mapping"),
     ],
 )
 def test_bad_losses_get_one_line(losses, error, message):

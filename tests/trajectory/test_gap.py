@@ -257,3 +257,10 @@ def test_deficits_are_taken_at_the_steps_that_all_have():
 def test_no_step_in_common_is_one_clear_line():
     with pytest.raises(ValueError, match="no step in common, expected the same schedule of probes"):
         optimization_deficit(falling(), Trajectory([2.0, 1.0], [0, 1], [100, 200]))
+
+
+def test_a_gap_prints_in_one_line():
+    loss = np.linspace(2.0, 0.2, 40)
+    single, multi = ([Trajectory(loss, shift - loss + seed / 100) for seed in range(3)] for shift in (0.0, 0.5))
+    assert repr(generalization_gap(single, multi)) == "Gap(+0.5 [+0.5, +0.5], 3 seeds, 25 places)"
+    assert repr(generalization_gap(single[:1], multi[:1])) == "Gap(+0.5 [-inf, +inf], 1 seed, 25 places)"

@@ -182,7 +182,7 @@ class FanOut(nn.Module):
 
         Raises:
             ValueError: for an unknown task, or a loss that is not a scalar or does not require gradients.
-            TypeError: if a loss is not a tensor.
+            TypeError: if the losses are not a mapping, or one is not a tensor.
 
         Example:
             >>> from counterpoint import FanOut, GradNorm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,17 +11,20 @@ from torch import Tensor
 from counterpoint.names import known
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 
 def checked_losses(losses: Mapping[str, Tensor], tasks: Sequence[str]) -> dict[str, Tensor]:
     """The losses, in the order of the tasks.
 
     Raises:
-        TypeError: if one is not a tensor.
+        TypeError: if they are not a mapping, or one is not a tensor.
         ValueError: for an unknown task, a loss that is not a scalar, does not require gradients, or lives on another
             device than the others.
     """
+    if not isinstance(losses, Mapping):
+        kind = type(losses).__name__
+        raise TypeError(f"losses are a {kind}, expected a mapping such as {{'a': loss_a, 'b': loss_b}}")
     device = None
     for name, loss in losses.items():
         known(name, tasks)

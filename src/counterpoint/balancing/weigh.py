@@ -32,10 +32,13 @@ def accept(
     """Refuses what is no weighting, or none for this level and these options.
 
     Raises:
-        TypeError: if it is not callable.
+        TypeError: if it is not callable, or a class.
         ValueError: if the weighting makes no sense at this level, or combines gradients coordinate by coordinate and an
             option does not allow that.
     """
+    if isinstance(weighting, type):
+        name = weighting.__name__
+        raise TypeError(f"weighting={name} is a class, expected a weighting made from it: {name}()")
     if not callable(weighting):
         raise TypeError(
             f"weighting={one_line(weighting)} is not callable, expected a Weighting such as MGDA(); "

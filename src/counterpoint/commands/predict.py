@@ -20,7 +20,8 @@ def predict(bundle: Path, table: Path, out: Path | None = None, tasks: str = "",
     """Predict the rows of a table with the bundle that a study wrote.
 
     The table needs the columns that the study used as features; others are ignored, targets need not be there. Rows
-    keep their order. Without --out, the first rows are shown.
+    keep their order. NAME:probability is that of the predicted class; of two classes, that of the second in order, such
+    as yes of no and yes. Without --out, the first rows are shown.
 
     Args:
         bundle: the folder of the bundle, for example runs/study/bundle.

@@ -82,8 +82,7 @@ class Bundle:
             data: A DataFrame or the path of a table (CSV, .csv.gz or Parquet) with the columns that the study used as
                 features, others are ignored; or an array or tensor [N, ...] for networks of one's own classes.
             tasks: The tasks wanted, all by default; only their networks are loaded and run.
-            probabilities: Whether to give the probabilities of all classes of multiclass tasks, not only of the
-                predicted one.
+            probabilities: Whether to give the probabilities of all classes, not only of one.
             batch_size: Rows at a time.
 
         Returns:

@@ -35,7 +35,7 @@ class Onset:
     better: bool
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Gap(PairedCurves):
     """Gaps between multi-task and single-task trajectories at the same training losses; positive is better.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class PairedCurves:
     """Single-task and multi-task values at the same places, paired by seed.
 
@@ -30,6 +30,13 @@ class PairedCurves:
     single: Array
     multi: Array
     sign: float = 1.0
+
+    def __repr__(self) -> str:
+        low, high = self.estimate.low, self.estimate.high
+        seeds = f"{self.seeds} {'seed' if self.seeds == 1 else 'seeds'}"
+        places = self.single.shape[1]
+        mean = self.estimate.mean
+        return f"{type(self).__name__}({mean:+.4g} [{low:+.4g}, {high:+.4g}], {seeds}, {places} places)"
 
     @property
     def seeds(self) -> int:

@@ -100,6 +100,9 @@ def test_binary_outputs_give_the_chance_of_the_positive_class():
     assert columns["y"].tolist() == ["no", "yes", "no"]
     np.testing.assert_allclose(columns["y:probability"], 1 / (1 + np.exp([2.0, -3.0, 700.0])), atol=1e-12)
     assert target.outputs == 1
+    both = target.decode(np.array([[-2.0], [3.0]]), probabilities=True)
+    np.testing.assert_array_equal(both["y:probability:yes"], both["y:probability"])
+    np.testing.assert_allclose(both["y:probability:no"] + both["y:probability:yes"], 1)
 
 
 @given(

@@ -134,11 +134,12 @@ class Target:
         Args:
             outputs: [N, outputs] (or [N] where that is 1): logits of classes, standardized values, logarithms of
                 expected counts.
-            probabilities: Whether to give those of all classes of a multiclass target.
+            probabilities: Whether to give those of all classes.
 
         Returns:
             ``{name: labels or values [N]}``; for classes with ``"{name}:probability"``: of the predicted class, or of
-            the positive class of a binary target. All probabilities are called ``"{name}:probability:{class}"``.
+            the positive class, the last of :attr:`classes`, of a binary target. All probabilities are called
+            ``"{name}:probability:{class}"``.
 
         Raises:
             TableError: for outputs of another width.
@@ -158,7 +159,7 @@ class Target:
         best = chance.argmax(axis=1)
         shown = chance[:, 1] if self.kind == "binary" else np.take_along_axis(chance, best[:, None], axis=1)[:, 0]
         columns = {self.name: self._labels[best], f"{self.name}:probability": shown}
-        if probabilities and self.kind == "multiclass":
+        if probabilities:
             columns |= {f"{self.name}:probability:{key}": chance[:, place] for place, key in enumerate(self._keys)}
         return columns
 
