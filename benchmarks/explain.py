@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from counterpoint.study.explain.comparison import TaskComparison
     from counterpoint.study.explain.findings import Findings
 
-LINES = "| --- " * 5 + "|"
+LINES = "| --- |" + " ---: |" * 4
 
 
 def facts(results: ExplainResults, found: Findings) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ def tables(paths: Sequence[Path]) -> Iterator[str]:
             yield f"| {factor.label} | {' | '.join(cells)} |"
         yield ""
         yield "| weighting, against the plain sum | gradient cosine | deficit | gap |"
-        yield "| --- | --- | --- | --- |"
+        yield "| --- | ---: | ---: | ---: |"
         for result in saved["results"][1:]:
             changed = result["changed against the plain sum"]
             cells = [interval(changed[subject]) for subject in SUBJECTS]

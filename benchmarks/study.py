@@ -66,7 +66,7 @@ def facts(results: StudyResults) -> list[dict[str, Any]]:
 def tables(paths: Sequence[Path]) -> Iterator[str]:
     """The findings as Markdown."""
     yield "| table | rows, tasks | verdict | chosen | sharing against each task alone, test Δm | tasks better, worse |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    yield "| --- | --- | --- | --- | ---: | ---: |"
     found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     found = [saved for saved in found if saved["benchmark"] == "study"]  # study_epoch.json is of another one
     for saved in found:
@@ -87,7 +87,7 @@ def tables(paths: Sequence[Path]) -> Iterator[str]:
         minutes = saved["settings"]["minutes"]
         yield f"\n**{_name(saved['settings'])}**" + (f", within {minutes:g} minutes:\n" if minutes else ":\n")
         yield "| method | networks, parameters | seeds | validation Δm | test Δm | seconds a seed, with search |"
-        yield "| --- | --- | --- | --- | --- | --- |"
+        yield "| --- | ---: | ---: | ---: | ---: | ---: |"
         for result in saved["results"]:
             change = result["change against each task alone, percent"]
             cells = [interval(change[split]) if change else "0" for split in ("validation", "test")]
