@@ -30,16 +30,12 @@ def in_one_line(message: str, command: str | None, commands: Sequence[str], opti
     said = " ".join(message.split())
     if command is None:
         return _no_command(said, commands)
-    if match := re.match(r'Parser key "(?P<name>[\w.-]+)": .*(?:Got|Given) value: (?P<value>.*)', said):
-        expected = dict.fromkeys(
-            word for found in re.findall(r"Expected a (<[^>]*>|\S*\[[^\]]*\])", said) if (word := _word(found))
-        )
-        if expected:
-            return f"--{_dashed(match['name'])} is {match['value']!r}, expected {' or '.join(expected)}"
+    if wrong := _wrong_value(said, command):
+        return wrong
     if match := re.match(r"the following arguments are required: (?P<names>.*)", said):
         lacking = [_dashed(name.rpartition(".")[2]) for name in match["names"].split(", ")]
         words = [f"--{name}" if f"--{name}" in options else name.upper() for name in lacking]
-        return f"{command} lacks {' and '.join(words)}, expected: counterpoint {command} --help tells what that is"
+        return f"{command} lacks {' and '.join(words)}, expected to be given: see counterpoint {command} --help"
     if match := re.match(r"unrecognized arguments: (?P<given>\S*)", said):
         given = match["given"].partition("=")[0]
         near = difflib.get_close_matches(given, options, n=1) if given.startswith("-") else []
@@ -50,6 +46,19 @@ def in_one_line(message: str, command: str | None, commands: Sequence[str], opti
         hint = f"did you mean {near[0].replace('-', '_')!r}?" if near else f"see counterpoint {command} --help"
         return f"the config file says {match['name']!r}, expected options of {command}: {hint}"
     return f"{said}: see counterpoint {command} --help"
+
+
+def _wrong_value(said: str, command: str) -> str:
+    """Nothing if it is about something else."""
+    if match := re.match(r'Parser key "config": File does not exist: (?P<file>.*)', said):
+        return f"there is no config file {match['file']}, expected a YAML file with options of {command}"
+    if match := re.match(r'Parser key "(?P<name>[\w.-]+)": .*(?:Got|Given) value: (?P<value>.*)', said):
+        expected = dict.fromkeys(
+            word for found in re.findall(r"Expected a (<[^>]*>|\S*\[[^\]]*\])", said) if (word := _word(found))
+        )
+        if expected:
+            return f"--{_dashed(match['name'])} is {match['value']!r}, expected {' or '.join(expected)}"
+    return ""
 
 
 def _no_command(said: str, commands: Sequence[str]) -> str:
