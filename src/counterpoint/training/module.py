@@ -15,7 +15,7 @@ from counterpoint.balancing.ranks import WORLD, Ranks
 from counterpoint.training.balance_state import balance_state, load_balance
 from counterpoint.training.counting import Counts, Score
 from counterpoint.training.labelled import Labelled, labels_everywhere
-from counterpoint.training.optimization import Optimization
+from counterpoint.training.optimization import LR, Optimization, one_optimization
 from counterpoint.training.parameter_level import Level, ParameterLevel, checked_level, handed_on
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from counterpoint.tasks import Task
 
 SCORE = "validation/score"
-_LR = 1e-3
 Batch = tuple[Tensor, dict[str, Tensor]]
 
 
@@ -81,7 +80,7 @@ class MultiTaskModule(lightning.LightningModule):
         self,
         model: MultiTaskModel,
         tasks: Sequence[Task],
-        lr: float = _LR,
+        lr: float = LR,
         *,
         optimization: Optimization | None = None,
         level: Level = "features",
@@ -92,7 +91,7 @@ class MultiTaskModule(lightning.LightningModule):
             raise ValueError(f"tasks are {sorted(names)}, expected those of the model's heads, {sorted(model.tasks)}")
         self.model = model
         self.tasks = {task.name: task for task in tasks}
-        self.optimization = _one_optimization(lr, optimization)
+        self.optimization = one_optimization(lr, optimization)
         self.level = level
         self._parameter_level = ParameterLevel(model.fan_out) if checked_level(level) == "parameters" else None
         self.losses: dict[str, Tensor] = {}
@@ -296,13 +295,3 @@ class MultiTaskModule(lightning.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One optimizer of every parameter; the learning rate is set when an epoch starts."""
         return self.optimization.optimizer(self.parameters())
-
-
-def _one_optimization(lr: float, optimization: Optimization | None) -> Optimization:
-    if optimization is None:
-        return Optimization(lr=lr)
-    if lr not in {_LR, optimization.lr}:
-        raise ValueError(
-            f"lr is {lr} and optimization says {optimization.lr}, expected one of them: Optimization(lr=...)"
-        )
-    return optimization

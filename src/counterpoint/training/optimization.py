@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch.nn import Parameter
 
 OptimizerName = Literal["adam", "sgd"]
+LR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Optimization:
     """
 
     name: OptimizerName = "adam"
-    lr: float = 1e-3
+    lr: float = LR
     momentum: float = 0.9
     weight_decay: float = 0.0
     decay: float = 1.0
@@ -71,3 +72,22 @@ class Optimization:
         if self.name == "sgd":
             return torch.optim.SGD(own, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay, fused=fused)
         return torch.optim.Adam(own, lr=self.lr, weight_decay=self.weight_decay, fused=fused)
+
+
+def one_optimization(lr: float, optimization: Optimization | None) -> Optimization:
+    """What trains, where a learning rate may be given alone, as in :class:`~counterpoint.training.MultiTaskModule`.
+
+    Raises:
+        ValueError: for two learning rates.
+
+    Example:
+        >>> one_optimization(0.01, None).lr, one_optimization(LR, Optimization(lr=0.1)).lr
+        (0.01, 0.1)
+    """
+    if optimization is None:
+        return Optimization(lr=lr)
+    if lr not in {LR, optimization.lr}:
+        raise ValueError(
+            f"lr is {lr} and optimization says {optimization.lr}, expected one of them: Optimization(lr=...)"
+        )
+    return optimization

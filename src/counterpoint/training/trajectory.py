@@ -123,15 +123,9 @@ class TrajectoryCallback(lightning.Callback):
         shared: Shared | None = None,
         metric: Callable[[Module, Any], dict[str, float]] | None = None,
     ) -> None:
-        if mode not in {"eval", "train"}:
-            raise ValueError(f"mode is {mode!r}, expected 'eval' or 'train'")
-        if minibatches < 2:
-            raise ValueError(f"minibatches is {minibatches}, expected at least 2: coherence compares them")
         for name, limit in {"gradient_rows": gradient_rows, "rows": rows}.items():
             if limit is not None and limit < minibatches:
                 raise ValueError(f"{name} is {limit}, expected at least one row a minibatch, {minibatches}")
-        if curvature_rows < 1:
-            raise ValueError(f"curvature_rows is {curvature_rows}, expected at least 1")
         checked_share("budget", budget)
         checked_share("curvature_budget", curvature_budget)
         self.schedule = schedule or Schedule()

@@ -40,6 +40,9 @@ class Measures:
         shared: Where the shared parameters are.
         metric: Metrics by task, of the module and all test rows.
         options: How curvature is measured.
+
+    Raises:
+        ValueError: for options that make no sense.
     """
 
     callback: str
@@ -53,6 +56,14 @@ class Measures:
     shared: Shared | None
     metric: Callable[[Module, Any], dict[str, float]] | None
     options: Curvature | None
+
+    def __post_init__(self) -> None:
+        if self.mode not in {"eval", "train"}:
+            raise ValueError(f"mode is {self.mode!r}, expected 'eval' or 'train'")
+        if self.minibatches < 2:
+            raise ValueError(f"minibatches is {self.minibatches}, expected at least 2: coherence compares them")
+        if self.curvature_rows < 1:
+            raise ValueError(f"curvature_rows is {self.curvature_rows}, expected at least 1")
 
     def losses_and_metric(self, trainer: lightning.Trainer, module: Module) -> list[Found]:
         """Losses on training and test rows, and the metric on test rows."""
