@@ -54,7 +54,7 @@ def run(*arguments, cwd):
         (["demo", "--epochs", "0"], "epochs is 0, expected at least 1"),
         (["demo", "--weightings", ","], "weightings is empty"),
         (["demo", "--out", "/dev/null/x"], "cannot write to out folder '/dev/null/x'"),
-        (["report", "/nowhere"], "holds no finished results"),
+        (["report", "/nowhere"], "holds no finished results (no study.json in it)"),
         (["group"], "neither a saved affinity nor --data is given, expected one of them"),
         (["group", "a.json", "--data=yeast"], "both a saved affinity and --data are given, expected one of them"),
         (["group", "nowhere.json"], "nowhere.json"),

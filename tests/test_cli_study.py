@@ -83,7 +83,7 @@ BAD = {
         ["big"],
     ),
     "a task that is no target": (lambda folder: csv(table(60), folder), [TWO, "--task=c:regression"], ["c"]),
-    "an unknown kind": (lambda folder: csv(table(60), folder), [TWO, "--task=size:number"], ["number"]),
+    "an unknown kind": (lambda folder: csv(table(60), folder), [TWO, "--task=size:number"], ["'number' is no kind"]),
     "a logarithm of what has none": (
         lambda folder: csv(with_cell("size", 4, -3.0), folder),
         [TWO, "--task=size:regression:log"],

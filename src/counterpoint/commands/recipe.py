@@ -90,9 +90,11 @@ def _list() -> None:
     from counterpoint.study.recipes.recipe import load_recipe, recipe_names  # noqa: PLC0415
     from counterpoint.terminal import console  # noqa: PLC0415
 
-    for each in recipe_names():
+    names = recipe_names()
+    width = max(map(len, names))
+    for each in names:
         known: Recipe = load_recipe(each)
-        console.print(f"[bold]{each}[/]  {known.title} ({known.paper})", soft_wrap=True)
+        console.print(f"[bold]{each:{width}}[/]  {known.title} ({known.paper})", soft_wrap=True)
     console.print("Rehearse one: counterpoint recipe NAME --tiny. Read one: counterpoint recipe NAME --show.")
 
 

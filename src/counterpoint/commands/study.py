@@ -194,12 +194,19 @@ def _about(subject: Any) -> list[str]:
 
 def _tasks(targets: tuple[str, ...], overrides: list[str]) -> list[str]:
     """Targets with what was said of them."""
+    from counterpoint.study.named_tasks import named_tasks  # noqa: PLC0415
+
     said: dict[str, str] = {}
     for text in overrides:
         # A column's name may have a colon in it: the longest target that fits is meant.
         name = max((name for name in targets if text.startswith(f"{name}:")), key=len, default=None)
         if name is None:
             raise ValueError(f"task {text!r} is of no target, expected one of {', '.join(targets)} and a kind")
+        if not named_tasks([text])[1]:
+            raise ValueError(
+                f"task {text!r}: {text.removeprefix(f'{name}:')!r} is no kind, expected regression, count, binary or "
+                f"multiclass: --task {name}:regression"
+            )
         if name in said:
             raise ValueError(f"task {name!r} is given twice, expected each target once")
         said[name] = text

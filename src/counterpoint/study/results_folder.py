@@ -92,8 +92,10 @@ class ResultsFormat:
         except ResultsError:
             raise
         except _MISFITS as error:
+            missing = isinstance(error, FileNotFoundError) and error.filename
+            why = f"no {Path(missing).name} in it" if missing else error
             raise ResultsError(
-                f"'{folder}' holds no finished {self.name} ({error}); run the {self.again} into it first"
+                f"'{folder}' holds no finished {self.name} ({why}); run the {self.again} into it first"
             ) from None
 
     def _check_schema(self, folder: Path, facts: object) -> None:

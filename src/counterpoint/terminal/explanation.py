@@ -30,8 +30,8 @@ def gaps_table(comparisons: Mapping[str, TaskComparison], label: str) -> Table:
         label: Its name for people.
     """
     caption = (
-        "against each task alone, 95 % intervals: test metric at the same training loss, positive is better; training "
-        "loss at the same step, positive is slower"
+        "against each task alone, 95 % intervals: test metric at the same training loss, positive is better, and the "
+        "step from which on its interval excludes zero; training loss at the same step, positive is slower"
     )
     title = f"{escape(label)}: all together"
     table = Table(

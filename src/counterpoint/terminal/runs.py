@@ -22,7 +22,7 @@ class RunProgress:
     def __init__(self) -> None:
         self._shares: dict[int, float] = {}
         self._progress = Progress(
-            TextColumn("  {task.completed:.1f} of {task.total} trainings"),
+            TextColumn("  {task.completed:g} of {task.total} trainings"),
             BarColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
@@ -51,7 +51,7 @@ class RunProgress:
         """Moves the bar."""
         # Reports travel through a queue: one may arrive after its training is done.
         self._shares[index] = max(share, self._shares.get(index, 0.0))
-        self._progress.update(self._bar, completed=sum(self._shares.values()))
+        self._progress.update(self._bar, completed=round(sum(self._shares.values()), 1))
 
     def done(self, index: int, seconds: float) -> None:  # noqa: ARG002  (a line each would be too many)
         """Moves the bar."""

@@ -59,7 +59,7 @@ class TableOptions:
                 raise TableError(f"{name} is {given!r}, expected a list or tuple of names")
             object.__setattr__(self, name, tuple(given))  # hashable
         if not self.targets:
-            raise TableError("no target is given, expected at least one column to predict: --targets price,cut")
+            raise TableError("no target is given, expected at least two columns to predict: --targets price,cut")
         for what, names in (("target", self.targets), ("feature", self.features), ("column to drop", self.drop)):
             twice = _first_twice(names)
             if twice is not None:
