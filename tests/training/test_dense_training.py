@@ -70,7 +70,7 @@ def test_rows_that_are_decoded_when_asked_train_as_rows_in_memory(trained, tmp_p
 
 
 def test_looks_at_rows_that_are_decoded_are_looks_at_the_same_rows():
-    looks = [TrajectoryCallback(rows, rows=7).train for rows in (images(), Decoded(images()))]
+    looks = [TrajectoryCallback(rows, rows=7).measures.train for rows in (images(), Decoded(images()))]
     assert torch.equal(looks[0][0], looks[1][0])
     assert len(looks[0][0]) == 7
 
