@@ -466,3 +466,13 @@ def test_one_task_alone(make_problem):
     meter = AffinityMeter(["a"], every=1)
     meter.step(problem.losses(), shared=nn.ModuleList([problem.encoder]), lr=LR)
     assert meter.compute().values.shape == (1, 1)
+
+
+@pytest.mark.parametrize("tasks", [["a"], ["a", "b"]])
+def test_a_step_after_backward_is_told_to_come_before_it(tasks):
+    encoder, heads = torch.nn.Linear(4, 3), {task: torch.nn.Linear(3, 1) for task in tasks}
+    features = encoder(torch.ones(2, 4))
+    losses = {task: heads[task](features).square().mean() for task in tasks}
+    sum(losses.values()).backward()
+    with pytest.raises(RuntimeError, match=r"^the losses went through backward\(\), expected meter\.step"):
+        AffinityMeter(tasks, every=1).step(losses, shared=encoder, lr=0.1)

@@ -167,6 +167,7 @@ class AffinityMeter:
             ValueError: for an unknown task, something missing that the method needs, a loss that does not depend on
                 what is shared, or a closure that returns other tasks or changes parameters.
             TypeError: for losses that are not scalar tensors, or an optimizer that is none.
+            RuntimeError: after ``backward()``, which has freed the losses' graph.
         """
         if self._wait:
             self._wait -= 1
@@ -178,7 +179,13 @@ class AffinityMeter:
             assert record is not None  # noqa: S101  (checked)
             measured = self._compare_features(losses, record, lr, optimizer)
         else:
-            measured = self._step_alone(losses, checked_shared(shared), lr, optimizer, reevaluate, model, shared)
+            try:
+                measured = self._step_alone(losses, checked_shared(shared), lr, optimizer, reevaluate, model, shared)
+            except RuntimeError as error:
+                if "through the graph a second time" not in str(error):
+                    raise
+                # Torch would advise retain_graph=True: another order of the calls is all that is needed.
+                raise RuntimeError("the losses went through backward(), expected meter.step(...) before it") from error
         if measured is None:
             return False
         affinities, cosines, known = measured.spread(self.tasks)
