@@ -10,6 +10,7 @@ from .opened import DESKTOP, PHONE, open_page
 PAGES = (
     "index.html",
     "getting-started.html",
+    "how-it-works.html",
     "gallery/plot_1_combine.html",
     "results.html",
     "choosing-a-weighting.html",
