@@ -62,7 +62,7 @@ COMMANDS = (
     ),
     Command("min_norm", "benchmarks/min_norm.py", "benchmarks/min_norm.py --quick", 20),
     Command("invariance", "benchmarks/invariance.py", "benchmarks/invariance.py --quick", 70),
-    Command("weightings", "benchmarks/weightings.py"),
+    Command("weightings", "benchmarks/weightings.py --seeds 4"),
     Command(
         "affinity",
         "benchmarks/affinity.py --seeds 5 --rounds 12 --fits 6",

@@ -44,6 +44,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--tasks", type=int, nargs="*", default=[2, 14, 40], help="timed; none: no timing (default 2 14 40)"
     )
+    parser.add_argument("--steps-of", type=Path, metavar="JSON", help="take the times of steps from these results")
     parser.add_argument("--folder", type=Path, help="keep finished trainings here, and go on with them")
     parser.add_argument("--workers", type=int, default=2, help="trainings side by side")
     parser.add_argument(
@@ -77,7 +78,11 @@ def main() -> None:
     if unknown := [name for name in options.methods or [] if name not in WEIGHTINGS]:
         raise SystemExit(f"unknown weighting {unknown[0]!r}, expected names among {', '.join(WEIGHTINGS)}")
     rows, trained = run(options)
-    results: list[dict[str, Any]] = [*rows, *steps(options), *weights(options)]
+    if options.steps_of:
+        timed = [row for row in json.loads(options.steps_of.read_text())["results"] if row["part"] == "steps"]
+    else:
+        timed = steps(options)
+    results: list[dict[str, Any]] = [*rows, *timed, *weights(options)]
     settings = {
         "seeds": options.seeds,
         "quick": options.quick,
@@ -85,6 +90,7 @@ def main() -> None:
         "weightings": {name: asdict(WEIGHTINGS[name]) for name in options.methods or WEIGHTINGS},
         "trained": trained,
         "rounds of timing": options.rounds,
+        **({"steps were timed": json.loads(options.steps_of.read_text())["date"]} if options.steps_of else {}),
         "intervals": "95 %, Student's t over seeds, one split; changes are paired by seed",
     }
     document = {"results": results, "settings": settings}

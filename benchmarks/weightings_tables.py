@@ -144,7 +144,7 @@ def _costs(rows: list[dict[str, Any]]) -> Iterator[str]:
     sizes = sorted({size for _, size in steps})
     yield (
         "**Cost**: time of a training step over one with the plain sum (small convolutional encoder, batch 32, one "
-        "thread; median of interleaved rounds), and milliseconds from a Gram matrix to weights (median)"
+        "thread; median of interleaved rounds), and milliseconds from a Gram matrix to weights (median; one thread)"
     )
     yield ""
     heads = [*(f"step, T = {size}" for size in sizes), *(f"weights, T = {size}, ms" for size in sizes)]

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
+import time
 import warnings
+from contextlib import contextmanager
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from counterpoint import get_weighting
-from measuring import interleaved, round_by_round, seconds_of, spread
+from measuring import interleaved, round_by_round, spread
 from training_steps import REFERENCE
 from weightings_trained import WEIGHTINGS
 from workers import take_turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _DIMENSION, _MATRICES = 4_096, 4
 OURS = ("Uniform", "MGDA", "DiBS", "Nash", "FairGrad", "GradNorm")
@@ -46,7 +49,7 @@ def steps(options: Any) -> list[dict[str, Any]]:
 
 
 def weights(options: Any) -> list[dict[str, Any]]:
-    """A row for each weighting and number of tasks: from a Gram matrix (and losses) to weights, milliseconds.
+    """A row for each weighting and number of tasks: from a Gram matrix to weights, milliseconds on one thread.
 
     Gradients have something in common and norms within one order of magnitude; four matrices take turns, so that what
     is kept from call to call helps as little as in training. Weightings that learn from losses have no such function.
@@ -55,7 +58,7 @@ def weights(options: Any) -> list[dict[str, Any]]:
     for tasks in options.tasks:
         timers = {name: timer for name in options.methods or WEIGHTINGS if (timer := _timer(name, tasks))}
         count = 3 if options.quick else 3 * options.rounds
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), one_thread(), no_collection():
             warnings.simplefilter("ignore")
             seconds = interleaved(timers, dict.fromkeys(timers, count))
         rows += [
@@ -72,7 +75,36 @@ def _timer(name: str, tasks: int) -> Callable[[], float] | None:
         return None
     turn = cycle(_grams(tasks))
     weighting(next(turn))
-    return lambda: seconds_of(lambda: weighting(next(turn)))
+
+    def timer() -> float:
+        gram = next(turn)
+        start = time.perf_counter()
+        weighting(gram)
+        return time.perf_counter() - start
+
+    return timer
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """As the steps are timed: threads that wait for each other on a busy machine take a hundred times as long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """The garbage collector does its work before; once for all calls, for they are short and many."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _grams(tasks: int) -> Sequence[torch.Tensor]:
