@@ -47,7 +47,7 @@ docs: $(INSTALLED)
 	@echo "open build/docs/index.html"
 
 browser: $(INSTALLED)
-	@command -v chromium >/dev/null || { echo "chromium is needed: apt-get install chromium"; exit 1; }
+	@command -v chromium >/dev/null || { echo "chromium is needed: apt-get install chromium fonts-liberation"; exit 1; }
 	$(BIN)/python -m pytest acceptance/browser -n $(CORES) --dist loadfile
 
 wheel: $(INSTALLED)
