@@ -31,7 +31,7 @@ _QUIET = [
 def browser():
     found = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if not found:
-        pytest.fail("there is no chromium, expected Debian's: apt-get install chromium fonts-liberation, or set CHROMIUM to its path")
+        pytest.fail("no chromium: apt-get install chromium fonts-liberation, or set CHROMIUM to its path")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=found, args=_QUIET)
         yield started
