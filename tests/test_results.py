@@ -81,7 +81,7 @@ def test_what_is_as_it_should_be_passes():
         (["results"], [], "results"),
         (["results", 0, "ms"], float("nan"), "finite"),
         (["results", 0, "ms"], {"median": float("inf")}, "finite"),
-        (["settings", "out"], "/work/main/out.json", "path"),
+        (["settings", "out"], "/home/someone/out.json", "path"),
         (["settings", "out"], ["see /tmp/out.json"], "path"),
         (["machine", "cores"], None, "cores"),
         (["machine", "torch"], 2, "torch"),
