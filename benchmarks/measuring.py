@@ -130,7 +130,7 @@ def record(
     )
     if path is None:
         return
-    document = _without_nan(
+    document = without_nan(
         {
             "benchmark": benchmark,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -155,12 +155,12 @@ def record(
     print(f"wrote {path}")
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """JSON has no NaN or infinity: null says that there is no number."""
     if isinstance(value, dict):
-        return {key: _without_nan(own) for key, own in value.items()}
+        return {key: without_nan(own) for key, own in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(own) for own in value]
+        return [without_nan(own) for own in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

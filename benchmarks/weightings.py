@@ -78,10 +78,8 @@ def main() -> None:
     if unknown := [name for name in options.methods or [] if name not in WEIGHTINGS]:
         raise SystemExit(f"unknown weighting {unknown[0]!r}, expected names among {', '.join(WEIGHTINGS)}")
     rows, trained = run(options)
-    if options.steps_of:
-        timed = [row for row in json.loads(options.steps_of.read_text())["results"] if row["part"] == "steps"]
-    else:
-        timed = steps(options)
+    earlier = json.loads(options.steps_of.read_text()) if options.steps_of else None
+    timed = [row for row in earlier["results"] if row["part"] == "steps"] if earlier else steps(options)
     results: list[dict[str, Any]] = [*rows, *timed, *weights(options)]
     settings = {
         "seeds": options.seeds,
@@ -90,7 +88,7 @@ def main() -> None:
         "weightings": {name: asdict(WEIGHTINGS[name]) for name in options.methods or WEIGHTINGS},
         "trained": trained,
         "rounds of timing": options.rounds,
-        **({"steps were timed": json.loads(options.steps_of.read_text())["date"]} if options.steps_of else {}),
+        **({"steps were timed": earlier["date"]} if earlier else {}),
         "intervals": "95 %, Student's t over seeds, one split; changes are paired by seed",
     }
     document = {"results": results, "settings": settings}
@@ -102,10 +100,9 @@ def print_page(document: dict[str, Any]) -> None:
     """What the page would say."""
     from datetime import UTC, datetime  # noqa: PLC0415
 
-    from measuring import machine  # noqa: PLC0415
+    from measuring import machine, without_nan  # noqa: PLC0415
 
-    whole = {**document, "date": datetime.now(UTC).isoformat(), "machine": machine()}
-    print("\n".join(pages(json.loads(json.dumps(whole).replace("-Infinity", "null").replace("Infinity", "null")))))
+    print("\n".join(pages(without_nan({**document, "date": datetime.now(UTC).isoformat(), "machine": machine()}))))
 
 
 if __name__ == "__main__":

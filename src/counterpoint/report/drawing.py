@@ -7,8 +7,9 @@ nothing is checked; the tests hand every kind of figure to plotly, which does.
 from __future__ import annotations
 
 import copy
-import json
 from typing import Any
+
+from plotly.io import to_json
 
 # Traces and layouts are plotly.js's, a language of its own: https://plotly.com/javascript/reference
 Properties = dict[str, Any]
@@ -71,19 +72,7 @@ class Drawing:
 
     def to_json(self) -> str:
         """Traces and layout; what is not finite is null, which plotly.js draws as a gap."""
-        parts = {"data": self.data, "layout": self.layout}
-        try:
-            return _dumps(parts)
-        except ValueError:
-            return _dumps(json.loads(json.dumps(parts, default=_plain), parse_constant=lambda _: None))
-
-
-def _dumps(parts: Properties) -> str:
-    return json.dumps(parts, separators=(",", ":"), allow_nan=False, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist()  # NumPy's
+        return str(to_json({"data": self.data, "layout": self.layout}, validate=False))
 
 
 def _merge(into: Properties, changes: Properties) -> None:
