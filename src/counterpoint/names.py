@@ -20,7 +20,7 @@ def checked_names(tasks: Iterable[str], option: str = "tasks") -> tuple[str, ...
         option: What messages call them.
 
     Raises:
-        TypeError: for one string, what is no sequence, or something in it that is not a name.
+        TypeError: for one string, a set, what is no sequence, or something in it that is not a name.
         ValueError: for no names, or one given twice.
 
     Example:
@@ -29,6 +29,11 @@ def checked_names(tasks: Iterable[str], option: str = "tasks") -> tuple[str, ...
     """
     if isinstance(tasks, str):
         raise TypeError(f"{option}={tasks!r} is one string, expected a sequence of names such as [{tasks!r}]")
+    if isinstance(tasks, (set, frozenset)):
+        raise TypeError(
+            f"{option} is a {type(tasks).__name__}, expected a sequence such as {sorted(map(str, tasks))}: a set has "
+            "another order in every process"
+        )
     if not hasattr(tasks, "__iter__"):
         raise TypeError(f"{option} is a {type(tasks).__name__}, expected a sequence of names such as ['a', 'b']")
     names = tuple(tasks)

@@ -193,5 +193,5 @@ def _past_fan(edge: Edge) -> Edge:
     node, output = edge
     if not is_fan(node):
         return edge
-    place: Edge = node.next_functions[output % node.features]
+    place: Edge = node.next_functions[output % node.use.width]
     return _past_fan(place)

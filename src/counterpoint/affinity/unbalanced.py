@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from counterpoint.balancing import FanOut, Uniform
-from counterpoint.balancing.combine import Balance, Told
+from counterpoint.balancing import Uniform
+from counterpoint.balancing.combine import Balance, StepContext, combine
+from counterpoint.balancing.fan_node import FanOutFunction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
 
+    from counterpoint.balancing import FanOut, StepRecord
+    from counterpoint.balancing.fan_node import Use
     from counterpoint.balancing.graph import Node
 
 
-class _PassingFan:
-    """What a FanOut's node asks for in backward: the plain sum, nothing remembered, no other rank waited for.
+class _PlainSum:
+    """What a FanOut's node calls in backward: the plain sum, nothing remembered, no other rank waited for.
 
     A single task's gradient must reach the parameters unweighted, and neither ``fan.last`` nor a weighting that learns
     may take it for a training step.
@@ -26,38 +28,47 @@ class _PassingFan:
 
     def __init__(self, fan: FanOut) -> None:
         self.tasks = fan.tasks
-        self.last: object = None
-        self.skipped: Counter[str] = Counter()
-        self._balance = Balance(Uniform(), fan.tasks, "propagate")
+        self.handle = fan.handle
 
-    def _reached(self, *_: object) -> None:
-        """Nothing ends."""
+    def balance(self) -> Balance:
+        """The plain sum, of gradients as they are."""
+        return Balance(Uniform(), self.tasks, "propagate")
 
-    def _told(self) -> Told:
-        """Nothing is known."""
-        return Told()
+    def combine(
+        self,
+        node: object,  # noqa: ARG002
+        use: Use,
+        gradients: Sequence[Tensor | None],
+    ) -> tuple[list[Tensor | None], StepRecord]:
+        """Sums the gradients."""
+        if use.arrivals is not None:
+            return use.arrivals.close(self.balance(), StepContext())
+        rows = {name: tuple(gradients[at * use.width : (at + 1) * use.width]) for at, name in enumerate(use.names)}
+        combined, record = combine(rows, self.balance(), StepContext())
+        return combined or [None] * use.width, record
 
-    def _forget(self) -> None:
-        """Nothing to forget."""
+    def set_context(self, context: StepContext, *, withhold: bool = True) -> StepContext:  # noqa: ARG002
+        """Nothing is to be known."""
+        return context
 
 
 @contextlib.contextmanager
 def unbalanced(nodes: Iterable[Node]) -> Iterator[None]:
     """Within it, backward passes go through FanOut layers among these nodes as through an identity."""
     nodes = [node for node in nodes if is_fan(node)]
-    layers = [node.fan for node in nodes]
+    layers = [node.layer for node in nodes]
     for node, layer in zip(nodes, layers, strict=True):
-        node.fan = _PassingFan(layer)
+        node.layer = _PlainSum(layer)
     try:
         yield
     finally:
         for node, layer in zip(nodes, layers, strict=True):
-            node.fan = layer
+            node.layer = layer
 
 
 def is_fan(node: Node) -> bool:
     """Whether a node of a graph is where a FanOut makes its copies; the one that sums losses is not."""
-    return isinstance(getattr(node, "fan", None), (FanOut, _PassingFan)) and hasattr(node, "features")
+    return getattr(node, "_forward_cls", None) is FanOutFunction
 
 
 def nodes_of(losses: Iterable[Tensor]) -> set[Node]:

@@ -13,7 +13,7 @@ from counterpoint.balancing.combine import combine
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from counterpoint.balancing.combine import Balance, Row, Told
+    from counterpoint.balancing.combine import Balance, Row, StepContext
     from counterpoint.balancing.step_record import StepRecord
 
 
@@ -43,12 +43,12 @@ class Arrivals(ABC):
         with torch.no_grad():
             self.keep(task, row, balance)
 
-    def close(self, balance: Balance, told: Told) -> tuple[list[Tensor | None], StepRecord]:
+    def close(self, balance: Balance, context: StepContext) -> tuple[list[Tensor | None], StepRecord]:
         """The balanced gradient of each feature and the record, once all have arrived."""
         if torch._C._current_graph_task_id() != self._pass:  # noqa: SLF001  (nothing arrived in this one)
             self.forget()
         try:
-            return self.combined(balance, told)
+            return self.combined(balance, context)
         finally:
             self.forget()
 
@@ -61,7 +61,7 @@ class Arrivals(ABC):
         """Keeps of the gradient what is needed."""
 
     @abstractmethod
-    def combined(self, balance: Balance, told: Told) -> tuple[list[Tensor | None], StepRecord]:
+    def combined(self, balance: Balance, context: StepContext) -> tuple[list[Tensor | None], StepRecord]:
         """As :meth:`close`."""
 
 
@@ -86,10 +86,10 @@ class Rounded(Arrivals):
         """Rounds it."""
         self._rows[task] = tuple(None if gradient is None else _rounded(gradient) for gradient in row)
 
-    def combined(self, balance: Balance, told: Told) -> tuple[list[Tensor | None], StepRecord]:
+    def combined(self, balance: Balance, context: StepContext) -> tuple[list[Tensor | None], StepRecord]:
         """As without rounding, from what was kept."""
         rows = {task: self._rows[task] for task in balance.tasks if task in self._rows}
-        combined, record = combine(rows, balance, told, dtypes=[feature.dtype for feature in self.like])
+        combined, record = combine(rows, balance, context, dtypes=[feature.dtype for feature in self.like])
         sums = zip(combined or [None] * len(self.like), self.like, strict=True)
         return [None if own is None else own.to(like.dtype) for own, like in sums], record
 

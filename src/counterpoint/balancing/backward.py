@@ -10,15 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.balancing.blockwise import Memory, Plan
-from counterpoint.balancing.combine import Balance, OnNonfinite, Told, record
+from counterpoint.balancing.combine import Balance, OnNonfinite, StepContext, record
 from counterpoint.balancing.feature_level import at_features
-from counterpoint.balancing.layout import HeadGradients, checked_scaler, checked_tensors, policy
+from counterpoint.balancing.first_steps import FirstSteps
+from counterpoint.balancing.layout import HeadGradients, checked_scaler, checked_tensors
 from counterpoint.balancing.losses import checked_losses
 from counterpoint.balancing.parameter_level import at_parameters
 from counterpoint.balancing.ranks import Group, Ranks
 from counterpoint.balancing.reuse import Reuse
 from counterpoint.balancing.task_gradients import FeatureGradients, ParameterGradients
-from counterpoint.balancing.weigh import Level, accept
+from counterpoint.balancing.weigh import Length, Level, accept
 from counterpoint.balancing.weightings.weighting import Weighting
 from counterpoint.names import checked_names, one_of
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
     from counterpoint.balancing.step_record import StepRecord
 
+# backward is a function: what it knows of earlier calls is kept with the weighting object.
 _reuses: WeakKeyDictionary[object, Reuse] = WeakKeyDictionary()
+_checks: WeakKeyDictionary[object, FirstSteps] = WeakKeyDictionary()
 
 
 def backward(
@@ -45,6 +48,7 @@ def backward(
     process_group: Group | Literal["world"] | None = None,
     grad_scaler: torch.amp.GradScaler | None = None,
     on_nonfinite: OnNonfinite = "raise",
+    length: Length | None = None,
 ) -> StepRecord:
     r"""Adds balanced gradients to ``.grad``: instead of ``sum(losses).backward()``, where a FanOut does not fit.
 
@@ -81,6 +85,7 @@ def backward(
         grad_scaler: A GradScaler; give the unscaled losses. Non-finite gradients then propagate.
         on_nonfinite: As for :class:`FanOut`; ``"skip"`` keeps a skipped task's head unchanged, too. It is the gradient
             of what is shared that is looked at.
+        length: As for :class:`FanOut`: ``"sum"`` makes the shared update as long as the gradient of the plain sum.
 
     Returns:
         Weights and Gram matrix; at parameter level the latter is NaN in calls that used weights again.
@@ -105,6 +110,8 @@ def backward(
     one_of("on_nonfinite", on_nonfinite, get_args(OnNonfinite))
     one_of("memory", memory, get_args(Memory))
     one_of("heads", heads, get_args(HeadGradients))
+    if length is not None:
+        one_of("length", length, get_args(Length))
     checked_scaler(grad_scaler)
     if not isinstance(scale, (int, float)) or not 0 < scale < math.inf:
         raise ValueError(f"scale={scale!r}, expected a positive number such as 1/n under gradient accumulation")
@@ -115,26 +122,36 @@ def backward(
         raise ValueError(f"max_bytes={max_bytes} with memory='store', expected memory='recompute', which it bounds")
     ranks = Ranks(process_group)
     names = _names(losses, tasks, ranks)
+    ranks.compare(names, once=True)
     values = checked_losses(losses, names)
     level: Level = "features" if shared is None else "parameters"
-    accept(weighting, level, heads=heads, every=every, ranks=ranks, memory=memory)
-    balance = Balance(weighting, names, policy(on_nonfinite, grad_scaler), ranks, _reuse_of(weighting, every))
+    weighting = accept(weighting, level, heads=heads, every=every, ranks=ranks, memory=memory, tasks=names)
+    balance = Balance(
+        weighting,
+        names,
+        on_nonfinite,
+        ranks,
+        _reuse_of(weighting, every),
+        length,
+        grad_scaler is not None and grad_scaler.is_enabled(),
+        _checks_of(weighting),
+    )
     known = {task: loss.detach() for task, loss in values.items()}
     if scale != 1.0:
         values = {task: loss * scale for task, loss in values.items()}
     if grad_scaler is not None:  # one that is off multiplies by 1
         values = {task: grad_scaler.scale(loss) for task, loss in values.items()}
         scale *= grad_scaler.get_scale()
-    told = Told(known, scale)
+    context = StepContext(known, scale)
     if not values and not ranks.active:
         nothing = torch.zeros(0, dtype=torch.float64)
         return record(names, (), nothing, nothing.reshape(0, 0), ())
     if shared is None:
         forks = _live(checked_tensors(features), "features")
         plan = Plan(memory, max_bytes)
-        return at_features(FeatureGradients(values, forks), balance, told, weighted=heads == "weighted", plan=plan)
+        return at_features(FeatureGradients(values, forks), balance, context, weighted=heads == "weighted", plan=plan)
     gradients = ParameterGradients(values, _live(_distinct(shared), "shared parameters"))
-    return at_parameters(gradients, balance, told, weighted=heads == "weighted", plan=Plan(memory, max_bytes))
+    return at_parameters(gradients, balance, context, weighted=heads == "weighted", plan=Plan(memory, max_bytes))
 
 
 def _names(losses: Mapping[str, Tensor], tasks: Sequence[str] | None, ranks: Ranks) -> tuple[str, ...]:
@@ -153,15 +170,24 @@ def _names(losses: Mapping[str, Tensor], tasks: Sequence[str] | None, ranks: Ran
 
 def _reuse_of(weighting: object, every: int) -> Reuse:
     """The weights that this weighting computed last, if they are to be kept."""
-    fresh = Reuse(every)
-    if every == 1:
-        return fresh
-    if not isinstance(weighting, Weighting):
-        raise TypeError(f"every={every} with {weighting!r}, expected a Weighting: the weights are kept with it")
-    known = _reuses.get(weighting)
-    if known is None or known.every != every:
-        _reuses[weighting] = known = fresh
-    return known
+    reuse = Reuse(every)
+    if every > 1:
+        if not isinstance(weighting, Weighting):
+            raise TypeError(f"every={every} with {weighting!r}, expected a Weighting: the weights are kept with it")
+        known = _reuses.get(weighting)
+        if known is None or known.every != every:
+            _reuses[weighting] = known = reuse
+        reuse = known
+    reuse.begin()
+    return reuse
+
+
+def _checks_of(weighting: object) -> FirstSteps:
+    """What has been said of this weighting already."""
+    try:
+        return _checks.setdefault(weighting, FirstSteps())
+    except TypeError:  # a callable that cannot be referred to weakly, or cannot be hashed
+        return FirstSteps()
 
 
 def _distinct(shared: nn.Module | Iterable[Tensor] | Iterable[dict[str, object]]) -> tuple[Tensor, ...]:

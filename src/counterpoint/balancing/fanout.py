@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+import weakref
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
 
 import torch
 from torch import Tensor, nn
 
 from counterpoint.balancing.anchors import Anchors
-from counterpoint.balancing.combine import Balance, OnNonfinite, Told
-from counterpoint.balancing.fan_node import Fan, Tell, branch
+from counterpoint.balancing.combine import Balance, OnNonfinite, StepContext, combine, values_of
+from counterpoint.balancing.compiled import CompiledFanOut, CompiledLossSum, register
+from counterpoint.balancing.fan_node import FanOutFunction, LossSum, Use, branch, positions
+from counterpoint.balancing.first_steps import CopiesOf, FirstSteps
 from counterpoint.balancing.layout import (
     HeadGradients,
     Shapes,
@@ -19,14 +24,14 @@ from counterpoint.balancing.layout import (
     checked_layout,
     checked_scaler,
     checked_tensors,
-    policy,
 )
 from counterpoint.balancing.losses import checked_losses
 from counterpoint.balancing.ranks import Group, Ranks
 from counterpoint.balancing.reduce import Reduce, Reduction
 from counterpoint.balancing.reuse import Reuse
-from counterpoint.balancing.weigh import accept
-from counterpoint.balancing.weighted_heads import Loan, WeightedHeads
+from counterpoint.balancing.weigh import Length, accept
+from counterpoint.balancing.weighted_heads import WeightedHeads
+from counterpoint.balancing.weightings.uniform import Uniform
 from counterpoint.balancing.weightings.weighting import Weighting
 from counterpoint.names import checked_names, known, one_of
 
@@ -116,14 +121,17 @@ class FanOut(nn.Module):
         every: int = 1,
         on_nonfinite: OnNonfinite = "raise",
         reduce: Reduce | None = None,
+        length: Length | None = None,
     ) -> None:
         super().__init__()
         one_of("on_nonfinite", on_nonfinite, get_args(OnNonfinite))
         one_of("heads", heads, get_args(HeadGradients))
+        if length is not None:
+            one_of("length", length, get_args(Length))
         checked_scaler(grad_scaler)
         self.tasks = checked_names(tasks)
         self.ranks = Ranks(process_group)
-        accept(weighting, "features", heads=heads, every=every, ranks=self.ranks)
+        weighting = accept(weighting, "features", heads=heads, every=every, ranks=self.ranks, tasks=self.tasks)
         self._reuse = Reuse(every)
         if isinstance(weighting, Weighting):
             weighting.bind(self.tasks)
@@ -132,14 +140,21 @@ class FanOut(nn.Module):
         self._reduction = Reduction(reduce)
         self.heads = heads
         self.grad_scaler = grad_scaler
+        self.length = length
+        self.handle = register(self)
         self.last: StepRecord | None = None
         self.skipped: Counter[str] = Counter()
-        self._heard = Told()
+        self._context = StepContext()
+        self._passes = 0  # backward passes that told losses
+        self._told_in, self._ends = -1, True  # the last of them, and whether it clears the context when it ends
         self._anchors = Anchors()
         self._shapes: Shapes | None = None
-        self._warned = False
+        # Whoever asks for the plain sum gets it, however the loop is wired.
+        self._checks = FirstSteps(() if isinstance(weighting, Uniform) and length is None else self.tasks)
+        self._uses: list[weakref.ref[Tensor]] = []
         self._weighted: WeightedHeads | None = None
-        self._reduction.accept(self._balance)
+        self._checked_heads = self._warned = False
+        self._reduction.accept(self.balance())
         if head_modules is not None:
             self.attach(head_modules)
 
@@ -168,10 +183,12 @@ class FanOut(nn.Module):
         if tasks is not None and len(tasks):
             names = tuple(known(name, self.tasks) for name in checked_names(tasks))
         if self.training and torch.is_grad_enabled():
-            fan = self._fan_uncompiled if torch.compiler.is_compiling() else self._fan
+            fan = self._fan if not torch.compiler.is_compiling() else self._fan_compiled
             return cast("dict[str, Tensor]", fan(features, names))
         handed_on = features if isinstance(features, Tensor) else checked_tensors(features)
-        return cast("dict[str, Tensor]", dict.fromkeys(names, handed_on))
+        if not self.training:
+            return cast("dict[str, Tensor]", dict.fromkeys(names, handed_on))
+        return cast("dict[str, Tensor]", _views(handed_on, names))
 
     def sum(self, losses: Mapping[str, Tensor]) -> Tensor:
         """The plain sum of the losses, which tells the layer their values when backward runs.
@@ -193,10 +210,16 @@ class FanOut(nn.Module):
             tensor([1., 1.], dtype=torch.float64)
         """
         values = checked_losses(losses, self.tasks)
+        if torch.compiler.is_compiling() and values:
+            at = positions(self, tuple(values))
+            return cast("Tensor", CompiledLossSum.apply(self.handle, at, *values.values()))  # type: ignore[no-untyped-call]
+        if torch.is_grad_enabled():
+            held = [copy() for copy in self._uses]
+            self._checks.look_at(values, CopiesOf(self, [copy.grad_fn for copy in held if copy is not None]))
         anchors = self._anchors.take()
         if not values and not anchors:
             return torch.zeros((), requires_grad=True)
-        return cast("Tensor", Tell.apply(self, tuple(values), *values.values(), *anchors))  # type: ignore[no-untyped-call]
+        return cast("Tensor", LossSum.apply(self, tuple(values), *values.values(), *anchors))  # type: ignore[no-untyped-call]
 
     def attach(self, heads: Mapping[str, nn.Module]) -> None:
         """Makes the heads known whose gradients ``heads="weighted"`` multiplies by the weights.
@@ -208,72 +231,170 @@ class FanOut(nn.Module):
             if self._weighted.heads == dict(heads):
                 return
             raise ValueError("heads are attached already, expected one FanOut for each set of heads")
-        if self.heads == "weighted":
-            self._weighted = WeightedHeads(heads, self.tasks)
+        weighted = self.heads == "weighted"
+        if weighted or self.on_nonfinite == "skip":
+            self._weighted = WeightedHeads(heads, self.tasks, weighted=weighted)
 
-    @property
-    def _balance(self) -> Balance:
+    def balance(self) -> Balance:
         """How this layer combines gradients."""
-        on_nonfinite = policy(self.on_nonfinite, self.grad_scaler)
-        return Balance(self.weighting, self.tasks, on_nonfinite, self.ranks, self._reuse)
+        scaled = self.grad_scaler is not None and self.grad_scaler.is_enabled()
+        return Balance(
+            self.weighting, self.tasks, self.on_nonfinite, self.ranks, self._reuse, self.length, scaled, self._checks
+        )
 
-    def _told(self) -> Told:
-        """What is known of this backward pass."""
-        if self._heard.losses is None and self.grad_scaler is not None:
-            return Told(scale=self.grad_scaler.get_scale())  # 1 if the scaler is off
-        return self._heard
+    def combine(
+        self, node: object, use: Use, gradients: Sequence[Tensor | None]
+    ) -> tuple[list[Tensor | None], StepRecord]:
+        """What the layer's node in the autograd graph calls when all gradients have arrived; not for users.
 
-    def _hear(self, told: Told) -> None:
-        """Takes note of the losses for the backward pass that is running."""
-        self._heard = told
-
-    def _forget(self) -> None:
-        """Ends :meth:`_hear`."""
-        self._heard = Told()
-
-    def _reached(self, node: object, loan: Loan | None) -> None:
-        """Lets go of what belongs to a use of the layer that backward has come to."""
+        Args:
+            node: The node, ``None`` in compiled code.
+            use: What it stands for.
+            gradients: Of the copies, task by task.
+        """
         self._anchors.reached(node)
-        if self._weighted is not None and loan is not None:
-            self._weighted.end(loan)
+        if self._weighted is not None and use.stand_ins is not None:
+            self._weighted.end(use.stand_ins)
+        balance, context = self.balance(), self._known()
+        # What was told may come from outside the running pass: a reentrant checkpoint runs one of its own inside.
+        running = ("told", self._passes) if context.losses is not None else _running()
+        self._reuse.begin(running, once=getattr(self.weighting, "learns", False))
+        try:
+            if use.arrivals is not None:
+                combined, record = use.arrivals.close(balance, context)
+            else:
+                by_name = {
+                    name: tuple(gradients[task * use.width : (task + 1) * use.width])
+                    for task, name in enumerate(use.names)
+                }
+                # In the layer's order, whatever the order of the call: weights may depend on a task's position.
+                rows = {name: by_name[name] for name in self.tasks if name in by_name}
+                combined, record = combine(rows, balance, context)
+        except BaseException:
+            self._context = StepContext()  # the callback that does it otherwise will not run
+            raise
+        self.last = record
+        self.skipped.update(record.skipped)
+        self._checks.arrived(running, (*record.present, *record.skipped))
+        if use.arrived is not None and use.arrived != record.present:
+            self._checks.one_by_one(use.arrived, record.present)
+        use.arrived = record.present
+        return combined or [None] * use.width, record
+
+    def set_context(self, context: StepContext, *, withhold: bool = True) -> StepContext:
+        """What a sum of losses calls when backward comes to it; not for users.
+
+        Raises:
+            ValueError: for two sums in one backward pass that were multiplied by different numbers.
+        """
+        before = self._context
+        if context.losses and withhold and self.on_nonfinite == "skip" and not self.ranks.active:
+            broken = tuple(task for task, loss in values_of(context.losses).items() if not math.isfinite(loss))
+            context = replace(context, withheld=broken)
+        running = _running()
+        if before.losses is None or self._told_in != running:
+            self._context, self._told_in = context, running
+            self._passes += 1
+            # What was told holds for this backward pass; another one may be of a plain sum of losses.
+            self._ends = True
+            try:
+                torch.autograd.Variable._execution_engine.queue_callback(self.clear_context)  # noqa: SLF001
+            except RuntimeError:  # compiled autograd runs outside of the engine
+                self._ends = False
+        else:
+            if float(before.scale) != float(context.scale):
+                raise ValueError(
+                    f"two sums of losses in one backward pass, times {float(before.scale)} and {float(context.scale)}, "
+                    "expected the same factor for both: add the losses of each task and call fan.sum once"
+                )
+            losses = dict(before.losses)
+            for task, loss in (context.losses or {}).items():
+                losses[task] = losses[task] + loss if task in losses else loss
+            withheld = tuple(task for task in self.tasks if task in before.withheld or task in context.withheld)
+            self._context = StepContext(losses, before.scale, withheld)
+        return context
+
+    def clear_context(self) -> None:
+        """Ends :meth:`set_context`."""
+        context, self._context = self._context, StepContext()
+        self._checks.ended([task for task in context.losses or () if task not in context.withheld])
+
+    def _known(self) -> StepContext:
+        """What is known of this backward pass."""
+        if self._context.losses is not None and not self._ends and self._told_in != _running():
+            self.clear_context()
+        if self._context.losses is None and self.grad_scaler is not None:
+            return StepContext(scale=self.grad_scaler.get_scale())  # 1 if the scaler is off
+        return self._context
+
+    def _fan_compiled(self, features: Features, names: tuple[str, ...]) -> Fanned:
+        """In compiled code: operators where they serve, a break of the graph where a step needs more than gradients."""
+        needs_host = self.ranks.group is not None or self._weighted is not None or self._reduction.kind is not None
+        several = not isinstance(features, Tensor)
+        tensors = checked_tensors(features) if several else (cast("Tensor", features),)
+        live = [position for position, tensor in enumerate(tensors) if tensor.requires_grad]
+        if needs_host or self.heads == "weighted" or not live or not names:
+            return cast("Fanned", self._fan_uncompiled(features, names))
+        given = [tensors[position] for position in live]
+        copies = CompiledFanOut.apply(self.handle, positions(self, names), len(live), *given)  # type: ignore[no-untyped-call]
+        fanned = by_task(names, tensors, live, copies)
+        return fanned if several else {name: own[0] for name, own in fanned.items()}
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _fan_uncompiled(self, features: Features, names: tuple[str, ...]) -> Fanned:
-        """Compiled models break their graph here: the weighting runs on the host. Evaluation needs no break."""
+        """Breaks the graph."""
         return self._fan(features, names)
 
     def _fan(self, features: Features, names: tuple[str, ...]) -> Fanned:
-        if torch._C._current_graph_task_id() == -1:  # noqa: SLF001  (a checkpoint may call this inside backward)
-            self._forget()  # a backward pass that raised did not come to it
+        if _running() == -1:  # a checkpoint may call this inside backward
+            self.clear_context()  # a backward pass that raised did not come to it
         several = not isinstance(features, Tensor)
         tensors = checked_tensors(features) if several else (cast("Tensor", features),)
         self._shapes = checked_layout(tensors, self._shapes)
         live = [position for position, tensor in enumerate(tensors) if tensor.requires_grad]
-        if live:
-            if self.heads == "weighted" and self._weighted is None:
-                raise ValueError(
-                    "heads='weighted' and no heads given, expected FanOut(..., head_modules={task: module}), "
-                    "fan.attach(heads), or the FanOut inside a MultiTaskModel"
-                )
-            loan = None if self._weighted is None else self._weighted.open(names)
-            given = [tensors[position] for position in live]
-            tokens = loan.tokens if loan is not None else ()
-            arrivals = self._reduction.arrivals(given)
-            *copies, anchor = Fan.apply(self, names, loan, arrivals, *given, *tokens)  # type: ignore[no-untyped-call]
-            if arrivals is not None:
-                copies = branch(self, arrivals, names, copies)
-            if self._weighted is not None and loan is not None:
-                self._weighted.grant(loan, copies)
-            if self.ranks.active:  # known now at the latest, and nobody waits for anybody yet
-                accept(self.weighting, "features", heads=self.heads, every=self._reuse.every, ranks=self.ranks)
-                self._reduction.accept(self._balance)
-                self.ranks.meet()
-                self._anchors.add(copies, anchor)
-        else:
-            copies = []
+        if not live:
             self._warn_frozen()
-        fanned = by_task(names, tensors, live, copies)
+            return cast("Fanned", _views(tensors if several else tensors[0], names))
+        fanned = by_task(names, tensors, live, self._copies([tensors[position] for position in live], names))
         return fanned if several else {name: own[0] for name, own in fanned.items()}
+
+    def _copies(self, features: list[Tensor], names: tuple[str, ...]) -> list[Tensor]:
+        """Copies of features that require gradients, task by task."""
+        self._check_heads()
+        use = Use(names, len(features), arrivals=self._reduction.arrivals(features))
+        use.stand_ins = None if self._weighted is None else self._weighted.open(names)
+        tokens = () if use.stand_ins is None else use.stand_ins.tokens
+        *copies, anchor = FanOutFunction.apply(self, use, *features, *tokens)  # type: ignore[no-untyped-call]
+        if use.arrivals is not None:
+            copies = branch(self, use, copies)
+        if self._weighted is not None and use.stand_ins is not None:
+            self._weighted.grant(use.stand_ins, copies)
+        if self.ranks.active:  # known now at the latest, and nobody waits for anybody yet
+            accept(self.weighting, "features", heads=self.heads, every=self._reuse.every, ranks=self.ranks)
+            self._reduction.accept(self.balance())
+            self.ranks.compare(self.tasks)
+            self._anchors.add(copies, anchor)
+        if copies:
+            self._uses = [weakref.ref(copies[0])]
+        return list(copies)
+
+    def _check_heads(self) -> None:
+        """Says what cannot be done without the heads."""
+        if self._weighted is not None or self._checked_heads:
+            return
+        if self.heads == "weighted":
+            raise ValueError(
+                "heads='weighted' and no heads given, expected FanOut(..., head_modules={task: module}), "
+                "fan.attach(heads), or the FanOut inside a MultiTaskModel"
+            )
+        self._checked_heads = True
+        if self.on_nonfinite == "skip":
+            warnings.warn(
+                "on_nonfinite='skip' without the heads: a task is left out of the shared update, but where its loss is "
+                "finite and its gradient is not, its own head has received that gradient by then; give "
+                "head_modules={task: module} to keep heads out of it, too",
+                stacklevel=7,  # whoever called the layer, past nn.Module
+            )
 
     def extra_repr(self) -> str:
         """Options for ``repr``."""
@@ -286,7 +407,12 @@ class FanOut(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what belongs to a backward pass that has not run."""
-        return self.__dict__ | {"_anchors": Anchors(), "_heard": Told()}
+        return self.__dict__ | {"_anchors": Anchors(), "_context": StepContext(), "_uses": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy has a handle of its own."""
+        super().__setstate__({"length": None} | state)  # type: ignore[no-untyped-call]
+        self.handle = register(self)
 
     def _warn_frozen(self) -> None:
         if not self._warned:
@@ -296,3 +422,18 @@ class FanOut(nn.Module):
                 "to balance and they are handed on; call .eval() on the FanOut if the encoder is meant to be frozen",
                 stacklevel=6,  # whoever called the layer, past nn.Module
             )
+
+
+def _running() -> int:
+    """The backward pass that is running; -1 outside."""
+    return torch._C._current_graph_task_id()  # noqa: SLF001
+
+
+def _views(features: Tensor | tuple[Tensor, ...], names: Sequence[str]) -> dict[str, Any]:
+    """Features without gradients: each task's a tensor of its own, as with gradients.
+
+    A reentrant checkpoint computes without gradients first, and would take one object for one output.
+    """
+    if isinstance(features, Tensor):
+        return {name: features.view_as(features) for name in names}
+    return {name: tuple(own.view_as(own) for own in features) for name in names}

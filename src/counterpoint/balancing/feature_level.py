@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from counterpoint.balancing.blockwise import BlockwiseGram
-from counterpoint.balancing.combine import Balance, Told, combine, measure, weigh
+from counterpoint.balancing.combine import Balance, StepContext, combine, measure, weigh
 from counterpoint.balancing.task_gradients import FeatureGradients, add_to_grad, backward_through_heads
 
 if TYPE_CHECKING:
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 _Done = tuple["Sequence[Tensor | None]", "StepRecord", "dict[str, Row]"]
 
 
-def at_features(gradients: FeatureGradients, balance: Balance, told: Told, *, weighted: bool, plan: Plan) -> StepRecord:
+def at_features(
+    gradients: FeatureGradients, balance: Balance, context: StepContext, *, weighted: bool, plan: Plan
+) -> StepRecord:
     """One pass through each head, or more with less memory, then one through the encoder."""
     balance.ranks.meet()
     losses, features = gradients.losses, gradients.features
     if plan.memory == "store":
-        combined, record, own = _stored(gradients, balance, told)
+        combined, record, own = _stored(gradients, balance, context)
     else:
-        combined, record, own = _recomputed(gradients, balance, told, plan.max_bytes)
+        combined, record, own = _recomputed(gradients, balance, context, plan.max_bytes)
     weights = dict(zip(record.tasks, record.weights.tolist(), strict=True))
     factors = {task: weights[task] if weighted else 1.0 for task in losses if task not in record.skipped}
     seeds = [
@@ -47,15 +49,15 @@ def at_features(gradients: FeatureGradients, balance: Balance, told: Told, *, we
     return record
 
 
-def _stored(gradients: FeatureGradients, balance: Balance, told: Told) -> _Done:
+def _stored(gradients: FeatureGradients, balance: Balance, context: StepContext) -> _Done:
     rows: dict[str, Row] = {}
     own: dict[str, Row] = {}
     for task in gradients.losses:
         rows[task], own[task] = gradients.row(task)
-    return *combine(rows, balance, told), own
+    return *combine(rows, balance, context), own
 
 
-def _recomputed(gradients: FeatureGradients, balance: Balance, told: Told, max_bytes: int | None) -> _Done:
+def _recomputed(gradients: FeatureGradients, balance: Balance, context: StepContext, max_bytes: int | None) -> _Done:
     """The same from a few gradients at a time and one weighted pass through the heads."""
     own: dict[str, Row] = {}
 
@@ -66,9 +68,8 @@ def _recomputed(gradients: FeatureGradients, balance: Balance, told: Told, max_b
 
     tasks = tuple(gradients.losses)
     products = BlockwiseGram(row_of, tasks, gradients.features, max_bytes)
-    # An entry with no tensors a task: the gradients themselves are gone.
-    step = measure(dict.fromkeys(tasks, ()), products if tasks else None, balance, told)
-    _, record = weigh({}, None, step, balance, 0)
+    measured = measure(tasks, products if tasks else None, balance, context)
+    _, record = weigh({}, None, measured, balance, 0)  # no rows: the gradients themselves are gone
     weights = dict(zip(record.tasks, record.weights.tolist(), strict=True))
     combined = gradients.weighted({task: weights[task] for task in tasks if task not in record.skipped})
     return combined, record, own

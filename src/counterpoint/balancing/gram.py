@@ -43,6 +43,14 @@ class TaskGradients:
         self._stacked: list[Tensor | None] = [None] * len(self._columns)
         self.dtypes = dtypes
 
+    def only(self, kept: Sequence[bool]) -> TaskGradients:
+        """The gradients of some tasks alone.
+
+        Args:
+            kept: [T], at least one of them true.
+        """
+        return TaskGradients([row for row, keep in zip(self._rows, kept, strict=True) if keep], self.dtypes)
+
     @property
     def device(self) -> torch.device:
         """Where the first gradient lives."""

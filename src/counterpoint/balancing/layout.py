@@ -9,9 +9,6 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import torch
-
-    from counterpoint.balancing.combine import OnNonfinite
 
 HeadGradients = Literal["own", "weighted"]
 Shapes = tuple[tuple[int, ...], ...]
@@ -21,12 +18,6 @@ def checked_scaler(grad_scaler: object) -> None:
     """Raises TypeError for what is neither ``None`` nor a GradScaler."""
     if grad_scaler is not None and not hasattr(grad_scaler, "get_scale"):
         raise TypeError(f"grad_scaler={grad_scaler!r} has no get_scale, expected a torch.amp.GradScaler")
-
-
-def policy(on_nonfinite: OnNonfinite, grad_scaler: torch.amp.GradScaler | None) -> OnNonfinite:
-    """What happens to NaN and infinity: a GradScaler that is on looks for them in the gradients and skips the step."""
-    scaled = grad_scaler is not None and grad_scaler.is_enabled()
-    return "propagate" if scaled and on_nonfinite == "raise" else on_nonfinite
 
 
 def checked_tensors(features: object) -> tuple[Tensor, ...]:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from counterpoint.balancing.blockwise import BlockwiseGram
-from counterpoint.balancing.combine import Balance, Told, combine, record, weigh
+from counterpoint.balancing.combine import Balance, StepContext, combine, measure, record, weigh
 from counterpoint.balancing.ranks import Ranks
-from counterpoint.balancing.step import Step
 from counterpoint.balancing.step_record import StepRecord
 from counterpoint.balancing.task_gradients import ParameterGradients, add_to_grad, backward_through_heads, seeded
 
@@ -24,18 +23,18 @@ if TYPE_CHECKING:
 
 
 def at_parameters(
-    gradients: ParameterGradients, balance: Balance, told: Told, *, weighted: bool, plan: Plan
+    gradients: ParameterGradients, balance: Balance, context: StepContext, *, weighted: bool, plan: Plan
 ) -> StepRecord:
     """T passes through the encoder, or more with less memory; one, where weights are used again."""
-    present, told = _over_ranks(gradients, balance, told)
+    present, context = _over_ranks(gradients, balance, context)
     done = _reused(gradients, present, balance)
     if done is None:
         # Rows are averaged over the ranks before they are combined: nothing is left to be summed.
         here = replace(balance, ranks=Ranks(None))
         if plan.memory == "store":
-            done = _stored(gradients, present, balance.ranks, here, told)
+            done = _stored(gradients, present, balance.ranks, here, context)
         else:
-            done = _recomputed(gradients, present, balance.ranks, here, told, max_bytes=plan.max_bytes)
+            done = _recomputed(gradients, present, balance.ranks, here, context, max_bytes=plan.max_bytes)
     taken, combined, own = done
     if balance.ranks.active:
         taken = replace(taken, weights=balance.ranks.agree(taken.weights))
@@ -71,18 +70,19 @@ def _reused(gradients: ParameterGradients, present: tuple[str, ...], balance: Ba
         finite = all(bool(part.isfinite().all()) for part in combined if part is not None)
     if not finite and balance.on_nonfinite != "propagate":
         return None  # somebody has to find out which task it is
-    balance.reuse.step()
     values = torch.tensor(held, dtype=torch.float64)
     unknown = values.new_full((len(held), len(held)), torch.nan)
     return record(balance.tasks, present, values, unknown, ()), combined, {}
 
 
-def _stored(gradients: ParameterGradients, present: tuple[str, ...], ranks: Ranks, here: Balance, told: Told) -> _Done:
+def _stored(
+    gradients: ParameterGradients, present: tuple[str, ...], ranks: Ranks, here: Balance, context: StepContext
+) -> _Done:
     rows, own = gradients.rows(keep_graph=ranks.active) if gradients.losses else ({}, {})
     if ranks.active:
         shared = gradients.shared
         rows = {task: tuple(ranks.mean(rows.get(task, [None] * len(shared)), shared)) for task in present}
-    combined, taken = combine(rows, here, told)
+    combined, taken = combine(rows, here, context)
     if not taken.present:  # nothing took part: parameters without a gradient stay without
         combined = [None] * len(gradients.shared)
     return taken, combined, own
@@ -93,28 +93,10 @@ def _recomputed(
     present: tuple[str, ...],
     ranks: Ranks,
     here: Balance,
-    told: Told,
+    context: StepContext,
     *,
     max_bytes: int | None,
 ) -> _Done:
-    gram, own = _gathered(gradients, present, ranks, max_bytes)
-    scale = float(told.scale)
-    losses = None
-    if told.losses is not None and present:
-        losses = torch.stack([told.losses[task].reshape(()).to("cpu", torch.float64) for task in present])
-    step = Step(here.tasks, present, gram / scale**2, losses, scale)
-    _, taken = weigh({}, None, step, here, 0)
-    return taken, None, own
-
-
-def _usable(taken: StepRecord, gradients: ParameterGradients) -> dict[str, float]:
-    weights = dict(zip(taken.tasks, taken.weights.tolist(), strict=True))
-    return {task: weights[task] for task in gradients.losses if task not in taken.skipped}
-
-
-def _gathered(
-    gradients: ParameterGradients, present: Sequence[str], ranks: Ranks, max_bytes: int | None
-) -> tuple[Tensor, dict[str, Row]]:
     """The Gram matrix from a few task gradients at a time, and the heads' gradients."""
     shared = gradients.shared
     own: dict[str, Row] = {}
@@ -126,15 +108,24 @@ def _gathered(
         own.setdefault(task, heads)
         return tuple(ranks.mean(row, shared)) if ranks.active else row
 
-    return BlockwiseGram(row_of, present, shared, max_bytes).gram_on_host(), own
+    products = BlockwiseGram(row_of, present, shared, max_bytes) if present else None
+    _, taken = weigh({}, None, measure(present, products, here, context), here, 0)
+    return taken, None, own
 
 
-def _over_ranks(gradients: ParameterGradients, balance: Balance, told: Told) -> tuple[tuple[str, ...], Told]:
+def _usable(taken: StepRecord, gradients: ParameterGradients) -> dict[str, float]:
+    weights = dict(zip(taken.tasks, taken.weights.tolist(), strict=True))
+    return {task: weights[task] for task in gradients.losses if task not in taken.skipped}
+
+
+def _over_ranks(
+    gradients: ParameterGradients, balance: Balance, context: StepContext
+) -> tuple[tuple[str, ...], StepContext]:
     """The tasks that have labels on any rank, and their losses, averaged."""
     if not balance.ranks.active:
-        return tuple(gradients.losses), told
-    means = balance.ranks.mean_by_task(told.losses or {}, balance.tasks)
-    return tuple(means), Told(means, told.scale)
+        return tuple(gradients.losses), context
+    means = balance.ranks.mean_by_task(context.losses or {}, balance.tasks)
+    return tuple(means), StepContext(means, context.scale)
 
 
 def _backward_with_hooks(gradients: ParameterGradients, taken: StepRecord, *, weighted: bool) -> None:

@@ -16,6 +16,8 @@ Group = Any  # dist.ProcessGroup, which a torch built without distributed lacks
 WORLD = "world"
 
 _companions: WeakKeyDictionary[Group, Group] = WeakKeyDictionary()  # for each group, the one for its Gram matrices
+# For each group, names of tasks that its ranks have compared: backward() is a function and remembers nothing itself.
+_compared: WeakKeyDictionary[Group, set[tuple[str, ...]]] = WeakKeyDictionary()
 
 
 class Ranks:
@@ -38,6 +40,7 @@ class Ranks:
         if not known:
             raise TypeError(f"process_group={group!r}, expected a torch.distributed.ProcessGroup, 'world' or None")
         self.group = group
+        self._met: tuple[str, ...] | None = None
 
     @property
     def active(self) -> bool:
@@ -60,6 +63,30 @@ class Ranks:
         if self.active and self._given not in _companions:
             members = dist.get_process_group_ranks(self._given)
             _companions[self._given] = dist.new_group(members, backend="gloo", use_local_synchronization=True)
+
+    def compare(self, tasks: tuple[str, ...], *, once: bool = False) -> None:
+        """Compares the names of the tasks, on first use: rows of Gram matrices are added by position.
+
+        Args:
+            tasks: This rank's names. Every rank has to come here with its own.
+            once: Compare the same names once in a process, whoever asks; otherwise once for this object.
+
+        Raises:
+            ValueError: on all ranks, if theirs differ.
+        """
+        if not self.active or self._met == tasks or (once and tasks in _compared.get(self._given, ())):
+            return
+        self.meet()
+        everywhere: list[tuple[str, ...]] = [()] * self.size
+        dist.all_gather_object(everywhere, tasks, group=_companions[self._given])
+        other = next((rank for rank, names in enumerate(everywhere) if names != everywhere[0]), None)
+        if other is not None:
+            raise ValueError(
+                f"tasks are {list(everywhere[0])} on rank 0 and {list(everywhere[other])} on rank {other}, expected "
+                "the same names in the same order on all: sort them"
+            )
+        self._met = tasks
+        _compared.setdefault(self._given, set()).add(tasks)
 
     def sum(self, numbers: Tensor) -> Tensor:
         """Sum over the ranks of a few numbers on the CPU, in place."""

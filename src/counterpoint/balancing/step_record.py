@@ -6,27 +6,40 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
 
 class NonFiniteGradientError(ArithmeticError):
-    """A task's gradient holds NaN or infinity.
+    """A task's loss or gradient is NaN or infinite.
 
     Attributes:
         tasks: Names of the tasks concerned.
+        losses: Those of their losses that are known and not finite, by task.
     """
 
-    def __init__(self, tasks: tuple[str, ...]) -> None:
-        names = ", ".join(repr(task) for task in tasks)
-        super().__init__(
-            f"non-finite gradient of task {names} with respect to what is shared, expected finite numbers: check its "
-            "loss and its labels, or pass on_nonfinite='skip' to leave such a task out of the step, or 'propagate' "
-            "under a GradScaler"
-        )
+    def __init__(self, tasks: tuple[str, ...], losses: Mapping[str, float] | None = None) -> None:
         self.tasks = tasks
+        self.losses = dict(losses or {})
+        by_gradient = ", ".join(repr(task) for task in tasks if task not in self.losses)
+        by_loss = ", ".join(f"{task!r} ({loss})" for task, loss in self.losses.items())
+        if by_loss:
+            message = (
+                f"non-finite loss of task {by_loss}, expected finite numbers: a mean over no labels is NaN (all "
+                "ignored or masked, or no rows), so leave a task without labels out of the losses of that batch; "
+                "on_nonfinite='skip' leaves it out of the step"
+            )
+        else:
+            message = (
+                f"non-finite gradient of task {by_gradient} with respect to what is shared, expected finite numbers: "
+                "check its loss and its labels, or pass on_nonfinite='skip' to leave such a task out of the step, or "
+                "'propagate' under a GradScaler"
+            )
+        super().__init__(message)
 
-    def __reduce__(self) -> tuple[type[NonFiniteGradientError], tuple[tuple[str, ...]]]:
-        return type(self), (self.tasks,)
+    def __reduce__(self) -> tuple[type[NonFiniteGradientError], tuple[tuple[str, ...], dict[str, float]]]:
+        return type(self), (self.tasks, self.losses)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +51,8 @@ class StepRecord:
         weights: [T]; 0 for a task that took no part in this backward pass.
         gram: [T, T] inner products of the task gradients; NaN in rows and columns of tasks that took no part, because
             a gradient that was not computed is unknown rather than zero.
-        skipped: Tasks left out because their gradient was not finite (``on_nonfinite="skip"``).
-        absent: Tasks whose features were not used.
+        skipped: Tasks left out because their loss or gradient was not finite (``on_nonfinite="skip"``).
+        absent: Tasks whose features were not used, or that have no loss in this step and a gradient of zeros.
 
     Example:
         >>> import torch

@@ -17,7 +17,7 @@ from counterpoint.balancing.sign_sketch import SignSketch
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from counterpoint.balancing.combine import Balance, Row, Told
+    from counterpoint.balancing.combine import Balance, Row, StepContext
     from counterpoint.balancing.step_record import StepRecord
 
 
@@ -89,7 +89,7 @@ class Streamed(Arrivals):
             else:
                 total.add_(gradient, alpha=weight)
 
-    def combined(self, balance: Balance, told: Told) -> tuple[list[Tensor | None], StepRecord]:
+    def combined(self, balance: Balance, context: StepContext) -> tuple[list[Tensor | None], StepRecord]:
         """The sum that was taken, and what the sketches say for the next pass."""
         present = [task for task in balance.tasks if task in self._sketches]
         if not present and not balance.ranks.active:
@@ -98,9 +98,8 @@ class Streamed(Arrivals):
         sketches = Sketches([self._sketches[task] for task in present]) if present else None
         with torch.no_grad():
             before = self._carried.weights(balance)
-            # An entry with no tensors a task: the gradients themselves are gone.
-            step = measure(dict.fromkeys(present, ()), sketches, balance, told)
-            _, found = weigh({}, None, step, balance, 0)
+            measured = measure(tuple(present), sketches, balance, context)
+            _, found = weigh({}, None, measured, balance, 0)  # no rows: the gradients themselves are gone
             taken, factor = _taken(found, balance, before)
             return [_narrow(total, factor, like) for total, like in zip(self._sums, self.like, strict=True)], taken
 

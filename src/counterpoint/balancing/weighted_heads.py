@@ -1,4 +1,4 @@
-"""Heads whose gradients are multiplied by their task's weight, in one ordinary backward pass."""
+"""Heads whose gradients wait for their task's weight, in one ordinary backward pass."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from counterpoint.names import known
@@ -14,25 +15,36 @@ from counterpoint.names import known
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from counterpoint.balancing.step_record import StepRecord
 
-class Defer(torch.autograd.Function):
-    """Parameters of a head, and a token; backward multiplies their gradients by the token's, the task's weight."""
+
+class Deferred(torch.autograd.Function):
+    """Parameters of a head, and a weight token; backward multiplies their gradients by the token's, the weight."""
+
+    transparent = True
 
     @staticmethod
-    def forward(ctx: Any, *parameters: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, heads: WeightedHeads, task: str, *parameters: Tensor) -> tuple[Tensor, ...]:
         """Stand-ins, and the token, in at least fp32: scale-free weightings may give large ones."""
+        ctx.heads, ctx.task, ctx.parameters, ctx.unweighted_in = heads, task, parameters, -1
         ctx.set_materialize_grads(False)
         dtype = torch.promote_types(parameters[0].dtype, torch.float32)
         return *(parameter.view_as(parameter) for parameter in parameters), parameters[0].new_zeros((), dtype=dtype)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ARG004
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """Weighted gradients; as they are, where the head did not look at the features."""
         *own, weight = gradients
+        running = torch._C._current_graph_task_id()  # noqa: SLF001
         if weight is None:
-            return tuple(own)
+            if any(gradient is not None for gradient in own):
+                ctx.unweighted_in = running
+            return None, None, *own
+        # Backward passes are numbered: a later one that has run already ran inside this one, as a reentrant checkpoint
+        # does, which hands on what it has before the weight is known.
+        ctx.heads.arrived(ctx.task, ctx.parameters, own, running, inside=ctx.unweighted_in > running)
         # Zero is also the weight of a skipped task, whose gradients may hold NaN.
-        return tuple(None if g is None else _times(g, weight) for g in own)
+        return None, None, *(None if g is None else _times(g, weight) for g in own)
 
 
 def _times(gradient: Tensor, weight: Tensor) -> Tensor:
@@ -58,13 +70,17 @@ class _Place:
 
 
 @dataclass
-class Loan:
+class HeadStandIns:
     """The stand-ins that belong to one use of the FanOut.
 
     Attributes:
-        tokens: One for each task.
+        weighted: Whether gradients are multiplied by the task's weight; otherwise only a skipped task's are left out.
+        tasks: The tasks, in the order of the tokens.
+        tokens: One for each task: what the FanOut sends back for it is the weight.
     """
 
+    weighted: bool
+    tasks: tuple[str, ...] = ()
     tokens: list[Tensor] = field(default_factory=list)
     places: dict[str, list[_Place]] = field(default_factory=dict)
     copies: list[weakref.ref[Tensor]] = field(default_factory=list)
@@ -73,6 +89,24 @@ class Loan:
     def alive(self) -> bool:
         """Whether anybody still holds features of this use."""
         return any(copy() is not None for copy in self.copies)
+
+    def token_gradients(
+        self, record: StepRecord, layout: Sequence[tuple[torch.dtype, torch.device]]
+    ) -> list[Tensor | None]:
+        """The weight of each task; ``None`` where the head did not look at these features: its gradients stay.
+
+        Args:
+            record: Of the step.
+            layout: Dtype and device of each token.
+        """
+        weights = record.weights if self.weighted else torch.ones_like(record.weights)
+        of_task = dict(zip(record.tasks, weights.unbind(), strict=True))
+        return [
+            None
+            if task in record.absent
+            else of_task[task].to(device, dtype) * (0.0 if task in record.skipped else 1.0)
+            for task, (dtype, device) in zip(self.tasks, layout, strict=True)
+        ]
 
 
 class WeightedHeads:
@@ -85,19 +119,21 @@ class WeightedHeads:
     each head's part with its own weight.
 
     Heads are matched with the use of the FanOut whose features they are called with. Called with something else, they
-    belong to the latest use; after its backward pass they are ordinary modules. Not weighted is what a head computes
-    outside its own ``forward``: with its parameters directly, or again in a reentrant checkpoint.
+    belong to the latest use; after its backward pass they are ordinary modules. What a head computes outside its own
+    ``forward`` cannot be weighted: with its parameters directly, in a part of it, or again in a reentrant checkpoint.
+    Such a gradient comes to a parameter beside its stand-in, which is told at the end of the backward pass.
 
     Args:
         heads: The head of each task.
         tasks: Names of all tasks.
+        weighted: Whether gradients are multiplied by the task's weight; otherwise only a skipped task's are left out.
 
     Raises:
         ValueError: for an unknown task, a task without a head, or one module in the heads of two tasks.
         TypeError: if a head is not a module.
     """
 
-    def __init__(self, heads: Mapping[str, nn.Module], tasks: Sequence[str]) -> None:
+    def __init__(self, heads: Mapping[str, nn.Module], tasks: Sequence[str], *, weighted: bool = True) -> None:
         for task, head in heads.items():
             known(task, tasks)
             if not isinstance(head, nn.Module):
@@ -114,18 +150,23 @@ class WeightedHeads:
                     "heads='weighted': its gradients cannot be told apart; use heads='own'"
                 )
         self.heads = dict(heads)
-        self._loans: list[Loan] = []
+        self.weighted = weighted
+        self._running = -1
+        self._received: set[int] = set()  # parameters with a gradient by way of a stand-in in the running pass
+        self._missing: list[tuple[str, Tensor, object]] = []  # and those without, and what .grad they had before
+        self._open: list[HeadStandIns] = []
         self._kept: dict[str, list[tuple[nn.Module, str, Tensor | None]]] = {}
         self._hooks = [hook for task, head in self.heads.items() for hook in self._hooked(task, head)]
 
     def _hooked(self, task: str, head: nn.Module) -> tuple[Any, Any]:
-        lend = head.register_forward_pre_hook(_Lend(self, task), with_kwargs=True)
+        # Before other hooks: pruning and weight normalization compute the weights there.
+        lend = head.register_forward_pre_hook(_Lend(self, task), prepend=True, with_kwargs=True)
         return lend, head.register_forward_hook(_GiveBack(self, task), always_call=True)
 
-    def open(self, tasks: Sequence[str]) -> Loan:
+    def open(self, tasks: Sequence[str]) -> HeadStandIns:
         """Makes stand-ins for the heads' next calls."""
-        self._loans = [loan for loan in self._loans if loan.alive]
-        loan = Loan()
+        self._open = [stand_ins for stand_ins in self._open if stand_ins.alive]
+        stand_ins = HeadStandIns(self.weighted, tuple(tasks))
         for task in tasks:
             used = [
                 (module, name, parameter)
@@ -140,35 +181,80 @@ class WeightedHeads:
                     "heads out of fully_shard, or use heads='own'"
                 )
             if not distinct:
-                loan.tokens.append(torch.zeros(()))
+                stand_ins.tokens.append(torch.zeros(()))
                 continue
-            *copies, token = Defer.apply(*distinct)  # type: ignore[no-untyped-call]
+            *copies, token = Deferred.apply(self, task, *distinct)  # type: ignore[no-untyped-call]
             copy_of = {id(parameter): copy for parameter, copy in zip(distinct, copies, strict=True)}
-            loan.places[task] = [
+            stand_ins.places[task] = [
                 _Place(module, name, parameter, copy_of[id(parameter)], parameter.data_ptr())
                 for module, name, parameter in used
             ]
-            loan.tokens.append(token)
-        return loan
+            stand_ins.tokens.append(token)
+        return stand_ins
 
-    def grant(self, loan: Loan, copies: Sequence[Tensor]) -> None:
+    def grant(self, stand_ins: HeadStandIns, copies: Sequence[Tensor]) -> None:
         """Lends to the heads that get these features, or something made of the latest ones."""
-        loan.copies = [weakref.ref(copy) for copy in copies]
-        self._loans.append(loan)
+        stand_ins.copies = [weakref.ref(copy) for copy in copies]
+        self._open.append(stand_ins)
 
-    def end(self, loan: Loan) -> None:
+    def end(self, stand_ins: HeadStandIns) -> None:
         """After the backward pass heads compute with their own parameters again."""
-        self._loans = [other for other in self._loans if other is not loan]
+        self._open = [other for other in self._open if other is not stand_ins]
+
+    def arrived(
+        self, task: str, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], running: int, *, inside: bool
+    ) -> None:
+        """Notes which parameters of a head have a gradient by way of their stand-ins, now that its weight is known.
+
+        Args:
+            task: Whose head it is.
+            parameters: Of the head.
+            gradients: Theirs.
+            running: The backward pass.
+            inside: Whether gradients have gone to the parameters already, in a backward pass inside this one.
+
+        Raises:
+            RuntimeError: if they have, and none is left to be weighted.
+        """
+        if running != self._running:
+            self._running, self._received, self._missing = running, set(), []
+        # In several processes .grad is also written by whoever averages it, which no stand-in announces.
+        if not self.weighted or (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+            return
+        pairs = list(zip(parameters, gradients, strict=True))
+        self._received.update(id(parameter) for parameter, gradient in pairs if gradient is not None)
+        missing = [(task, parameter, _grad_of(parameter)) for parameter, gradient in pairs if gradient is None]
+        if inside and len(missing) == len(pairs):
+            raise RuntimeError(
+                f"the head of task {task!r} was computed again in a backward pass inside this one, as a reentrant "
+                "checkpoint does, so its gradients are not weighted, expected checkpoint(..., use_reentrant=False) or "
+                "heads='own'"
+            )
+        if missing and not self._missing:
+            torch.autograd.Variable._execution_engine.queue_callback(self._check_missing)  # noqa: SLF001
+        self._missing += missing
+
+    def _check_missing(self) -> None:
+        """At the end of a backward pass: a gradient that came beside a stand-in is not weighted."""
+        missing, self._missing = self._missing, []
+        for task, parameter, before in missing:
+            if id(parameter) not in self._received and _grad_of(parameter) != before:
+                name = next(name for name, own in self.heads[task].named_parameters() if own is parameter)
+                raise RuntimeError(
+                    f"the gradient of {name!r} in the head of task {task!r} did not wait for the task's weight and is "
+                    "not weighted, expected the head to be called as heads[task](z[task]): not head.forward(...), a "
+                    "part of it, its parameters alone, nor a compiled copy; or heads='own'"
+                )
 
     def lend(self, task: str, inputs: object) -> None:
         """Before a head's forward."""
         self._kept[task] = []
-        loans = [loan for loan in self._loans if task in loan.places] if torch.is_grad_enabled() else []
-        if not loans:
+        open_ = [stand_ins for stand_ins in self._open if task in stand_ins.places] if torch.is_grad_enabled() else []
+        if not open_:
             return
         given = {id(tensor) for tensor in _tensors(inputs)}
-        exact = [loan for loan in loans if any(id(copy()) in given for copy in loan.copies)]
-        for place in (exact or loans)[-1].places[task]:
+        exact = [stand_ins for stand_ins in open_ if any(id(copy()) in given for copy in stand_ins.copies)]
+        for place in (exact or open_)[-1].places[task]:
             if place.valid:
                 self._kept[task].append((place.module, place.name, place.parameter))
                 _put(place.module, place.name, place.stand_in)
@@ -180,7 +266,12 @@ class WeightedHeads:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without stand-ins: parts of a graph can be neither copied nor saved."""
-        return self.__dict__ | {"_loans": [], "_kept": {}, "_hooks": []}
+        return self.__dict__ | {"_open": [], "_kept": {}, "_hooks": [], "_received": set(), "_missing": []}
+
+
+def _grad_of(parameter: Tensor) -> object:
+    """What tells whether a gradient was added since."""
+    return None if parameter.grad is None else (id(parameter.grad), parameter.grad._version)  # noqa: SLF001
 
 
 class _Lend:
@@ -189,7 +280,7 @@ class _Lend:
     def __init__(self, heads: WeightedHeads, task: str) -> None:
         self.heads, self.task = heads, task
 
-    def __call__(self, _: nn.Module, args: object, kwargs: object) -> None:
+    def __call__(self, _: nn.Module, args: object, kwargs: object = None) -> None:  # some copy hooks without the latter
         self.heads.lend(self.task, (args, kwargs))
 
 

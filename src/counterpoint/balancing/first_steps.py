@@ -1,0 +1,273 @@
+"""What a layer looks at in its first steps, because a loop that is wired otherwise trains something else."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from torch import Tensor
+
+    from counterpoint.balancing.graph import Node
+
+# Backward passes in which never two tasks met, before it is said: by then it is no accident of missing labels.
+_ALONE = 8
+
+
+class FirstSteps:
+    """Looks at the graphs of the first losses and at what arrives in the first backward passes; warns once of a kind.
+
+    A layer sees gradients, not intentions. It infers from what arrives which tasks took part, and where that is wrong
+    it would train something else without a word. So the first loss of each task is followed through its graph, and
+    arrivals are compared until two tasks have met. Both end by themselves: later steps cost next to nothing.
+
+    Args:
+        tasks: Names of all tasks; none switches the looks at losses and arrivals off.
+    """
+
+    def __init__(self, tasks: Sequence[str] = ()) -> None:
+        self._said: set[str] = set()
+        self._on = len(tasks) > 1
+        self._unseen = set(tasks) if self._on else set()
+        self._elsewhere: set[str] = set()  # tasks whose loss has nothing to do with the layer or the encoder
+        self._watched = self._on  # whether it is still open that tasks ever meet
+        self._running: object = None
+        self._uses: list[tuple[str, ...]] = []  # tasks of each use of the layer in the running backward pass
+        self._alone: dict[str, int] = {}
+
+    def say(self, kind: str, message: str) -> None:
+        """Warns, once of a kind."""
+        if kind not in self._said:
+            self._said.add(kind)
+            warnings.warn(message, stacklevel=2)
+
+    def stands_still(self, weighting: str, tasks: Sequence[str], *, told: bool) -> None:
+        """Says that the shared update is zero because some tasks' gradients are, while others' are not.
+
+        Args:
+            weighting: What led to it.
+            tasks: Those with gradients of zero.
+            told: Whether it is known which tasks have a loss.
+        """
+        names = ", ".join(map(repr, tasks))
+        cause = "leave a task without labels, or one that is done, out of the losses of that batch"
+        if not told:
+            cause = "where it has no loss in this batch, fan.sum(losses).backward() says so"
+        self.say(
+            "still",
+            f"the gradient of task {names} is exactly zero and others' are not: with {weighting} the shared update is "
+            f"then zero and the encoder stands still; {cause}, or choose a weighting that is not led by the smallest",
+        )
+
+    def look_at(self, losses: Mapping[str, Tensor], copies_of: CopiesOf) -> None:
+        """Follows the first loss of each task through its graph.
+
+        Args:
+            losses: Those of this step.
+            copies_of: Tells a node of the layer from others.
+        """
+        fresh = [task for task in losses if task in self._unseen]
+        if not fresh:
+            return
+        self._unseen.difference_update(fresh)
+        walks = {task: _Walk(losses[task], copies_of) for task in fresh}
+        below = _below(node for walk in walks.values() for node in walk.layers)
+        for task, walk in walks.items():
+            if not walk.opaque:
+                self._compare(task, losses[task], walk, below or _below(copies_of.recent()))
+
+    def _compare(self, task: str, loss: Tensor, walk: _Walk, below: set[Node]) -> None:
+        others = [other for other in walk.reached if other != task]
+        past = not below.isdisjoint(walk.seen)
+        if not walk.reached and not past:
+            self._elsewhere.add(task)  # as of a head that is trained on detached features: it is meant
+        if task not in walk.reached and others:
+            self.say(
+                "copy",
+                f"the loss of task {task!r} comes from the features of {_named(others)}, expected z[{task!r}]: its "
+                f"gradient counts as that of {_named(others)}; give each head the features under its own task's name",
+            )
+        elif task not in walk.reached and past:
+            self.say(
+                "past",
+                f"the loss of task {task!r} does not come through the layer, expected a head fed with z[{task!r}]: its "
+                "gradient reaches the encoder unweighted, beside the balanced one of the others",
+            )
+        elif past and task in walk.reached:
+            self.say(
+                "beside",
+                f"the loss of task {task!r} also reaches the encoder past the layer (a skip connection, a penalty?): "
+                "that part of its gradient is not balanced; hand all tensors that heads take to the layer, as in "
+                "fan([z, skipped])",
+            )
+        if task in walk.reached and others and (shared := walk.really_reached(loss, others)):
+            self.say(
+                "shared",
+                f"the loss of task {task!r} also depends on the features of {_named(shared)}: its gradient is split "
+                f"between their copies and counts for the wrong task; compute whatever the loss of {task!r} needs from "
+                f"z[{task!r}], other tasks' heads too, or call backward(losses, weighting, features=z)",
+            )
+
+    def arrived(self, running: object, present: Iterable[str]) -> None:
+        """Notes the tasks of one use of the layer.
+
+        Args:
+            running: Which backward pass this is.
+            present: The tasks whose gradients arrived.
+        """
+        if not self._on:
+            return
+        if running != self._running:
+            self.ended()
+            self._running = running
+        self._uses.append(tuple(present))
+
+    def ended(self, told: Iterable[str] = ()) -> None:
+        """Compares the uses of the layer in the backward pass that has ended.
+
+        Args:
+            told: The tasks that had a loss and whose gradients were to arrive.
+        """
+        uses, self._uses = [set(present) for present in self._uses if present], []
+        if not uses:
+            return
+        for task in set(told).difference(self._elsewhere, *uses):
+            self._unseen.add(task)  # its next loss is followed through its graph
+            self.say(
+                "missing",
+                f"task {task!r} has a loss and no gradient of it came through the layer: expected a head fed with "
+                f"z[{task!r}], not with another task's features or the encoder's own",
+            )
+        if not self._watched:
+            return
+        together = set.union(*uses)
+        if any(len(present) > 1 for present in uses):
+            self._watched = False
+        elif len(together) > 1:
+            self._watched = False
+            self.say(
+                "batches",
+                f"gradients of {_named(sorted(together))} arrive at different uses of the layer, as with a batch of "
+                "its own for each task: each use sees one task and the update is the plain sum; give one batch to all, "
+                "or balance at the parameters with backward(losses, weighting, shared=encoder)",
+            )
+        elif together:
+            (task,) = together
+            self._alone[task] = self._alone.get(task, 0) + 1
+            if sum(self._alone.values()) >= _ALONE and len(self._alone) > 1:
+                self._watched = False
+                self.say(
+                    "alone",
+                    f"{sum(self._alone.values())} backward passes each held the gradient of one task ("
+                    f"{', '.join(map(repr, self._alone))}), so nothing was balanced and the update is the plain sum: "
+                    "expected one fan.sum(losses).backward() for all; for batches of one task each collect the losses "
+                    "and call backward(losses, weighting, shared=encoder)",
+                )
+
+    def one_by_one(self, before: Iterable[str], now: Iterable[str]) -> None:
+        """Notes that two backward passes came to the same features with different tasks."""
+        if self._watched and set(before).isdisjoint(now):
+            self._watched = False
+            self.say(
+                "one by one",
+                f"a backward pass for {_named(sorted(before))} and another for {_named(sorted(now))} came to the same "
+                "features: each sees one task and the update is the plain sum; expected one "
+                "fan.sum(losses).backward() for all",
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the backward pass that is running."""
+        return self.__dict__ | {"_running": None, "_uses": []}
+
+
+class CopiesOf:
+    """Tells which task's copy of the features an edge of a graph belongs to.
+
+    Args:
+        layer: The layer.
+        recent: The nodes that made the latest copies.
+    """
+
+    def __init__(self, layer: object, recent: Sequence[Node]) -> None:
+        self._layer = layer
+        self._recent = recent
+
+    def recent(self) -> list[Node]:
+        """The nodes that made the latest copies, where somebody still holds them."""
+        return [node for node in self._recent if node is not None]
+
+    def task(self, node: Node, output: int) -> str | None:
+        """The task, ``None`` for a node that is not the layer's."""
+        if getattr(node, "layer", None) is not self._layer or not hasattr(node, "use"):
+            return None
+        return str(node.use.task_of(output)) if output < node.use.outputs else ""
+
+
+class _Walk:
+    """Where the graph of a loss leads, up to the layer.
+
+    Attributes:
+        reached: Tasks whose copies it comes to, each with the edges.
+        layers: The layer's nodes among them.
+        seen: All other inner nodes.
+        opaque: Whether a copy was reached through a node that mixes all its inputs and outputs, as compiled code and
+            checkpoints do: then nothing is known of what depends on what.
+    """
+
+    def __init__(self, loss: Tensor, copies_of: CopiesOf) -> None:
+        self.reached: dict[str, list[tuple[Node, int]]] = {}
+        self.layers: list[Node] = []
+        self.seen: set[Node] = set()
+        self.opaque = False
+        start = loss.grad_fn
+        stack: list[tuple[Node, int]] = [] if start is None else [(start, loss.output_nr)]
+        while stack:
+            node, output = stack.pop()
+            task = copies_of.task(node, output)
+            if task is not None:
+                if task:
+                    self.reached.setdefault(task, []).append((node, output))
+                    self.layers.append(node)
+                continue
+            if node in self.seen or hasattr(node, "variable"):
+                continue
+            self.seen.add(node)
+            if _mixes(node):
+                self.opaque = True
+            stack.extend(edge for edge in node.next_functions if edge[0] is not None)
+
+    def really_reached(self, loss: Tensor, tasks: Sequence[str]) -> list[str]:
+        """Those of the tasks on whose copies the loss depends by numbers, too: slices of one matrix do not."""
+        edges = [(task, torch.autograd.graph.GradientEdge(*edge)) for task in tasks for edge in self.reached[task]]
+        gradients = torch.autograd.grad(
+            loss, [edge for _, edge in edges], retain_graph=True, allow_unused=True, materialize_grads=False
+        )
+        found = [t for (t, _), g in zip(edges, gradients, strict=True) if g is not None and bool(g.any())]
+        return list(dict.fromkeys(found))
+
+
+def _mixes(node: Node) -> bool:
+    """Whether a node is written in Python (compiled graphs, checkpoints): its inputs and outputs are not told apart."""
+    function = getattr(node, "_forward_cls", None)
+    return function is not None and not getattr(function, "transparent", False)
+
+
+def _below(layers: Iterable[Node]) -> set[Node]:
+    """Inner nodes of the encoder: a loss that comes to one of them has gone past the layer."""
+    found: set[Node] = set()
+    stack = [child for layer in layers for child, _ in layer.next_functions if child is not None]
+    while stack:
+        node = stack.pop()
+        if node in found or hasattr(node, "variable"):  # parameters may be tied: a head may use the encoder's
+            continue
+        found.add(node)
+        stack.extend(child for child, _ in node.next_functions if child is not None)
+    return found
+
+
+def _named(tasks: Sequence[str]) -> str:
+    return ("task " if len(tasks) == 1 else "tasks ") + ", ".join(map(repr, tasks))
