@@ -512,9 +512,8 @@ def test_layout_of_the_features_may_not_change_between_calls():
 
 
 def test_a_weighting_that_returns_nothing_is_told():
-    z = FanOut(lambda _: None, ["a", "b"])(torch.ones(4, 2, requires_grad=True))
     with pytest.raises(ValueError, match=r"returned a NoneType, expected \[2\] weights: does it end with return"):
-        (z["a"].sum() + z["b"].sum()).backward()
+        FanOut(lambda _: None, ["a", "b"])
 
 
 @pytest.mark.parametrize("returned", [[0.5], [0.5, 0.5, 0.0], [float("nan"), 1.0]])

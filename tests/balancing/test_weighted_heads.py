@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import prune
 
 from counterpoint import MGDA, DiBS, FanOut, MultiTaskModel, get_weighting
 
@@ -238,3 +239,162 @@ def test_bad_arguments_get_one_line(call, error, message):
     with pytest.raises(error, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+# What a head computes outside its own call cannot wait for the weight, and is told.
+
+
+class TwoParts(nn.Module):
+    """A head whose parts can be called one by one."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.scale = nn.Linear(6, 5), nn.Linear(5, 1), nn.Parameter(torch.ones(1))
+
+    def forward(self, z):
+        return self.scale * self.second(torch.tanh(self.first(z)))
+
+
+def of_the_layer(call, make=TwoParts, compiled=False):
+    """One step in which the head of task b computes as ``call`` does."""
+    torch.manual_seed(0)
+    encoder, heads = nn.Linear(4, 6).double(), {t: make().double() for t in "ab"}
+    fan = FanOut(DiBS(), ["a", "b"], heads="weighted", head_modules=heads)
+    if compiled:
+        heads["b"] = torch.compile(heads["b"], backend="aot_eager")
+    z = fan(encoder(torch.randn(8, 4, dtype=torch.float64)))
+    losses = {"a": (heads["a"](z["a"]) - 1).square().mean(), "b": (call(heads["b"], z["b"]) - 2).square().mean()}
+    return fan, heads, losses
+
+
+BESIDE = {
+    "its forward": lambda head, z: head.forward(z),
+    "its parts": lambda head, z: head.second(head.first(z)),
+    "its parameters": lambda head, z: nn.functional.linear(z, head.first.weight).sum(1, keepdim=True),
+    "a parameter more": lambda head, z: head.second(torch.tanh(head(z).expand(-1, 5))),
+    "a copy of its function": lambda head, z: torch.func.functional_call(head, dict(head.named_parameters()), (z,)),
+}
+
+
+@pytest.mark.parametrize("call", list(BESIDE)[:3])
+def test_a_gradient_that_does_not_wait_for_the_weight_raises(call):
+    fan, _, losses = of_the_layer(BESIDE[call])
+    with pytest.raises(RuntimeError, match="in the head of task 'b' did not wait for the task's weight") as caught:
+        fan.sum(losses).backward()
+    assert "\n" not in str(caught.value)
+    fan, _, losses = of_the_layer(lambda head, z: head(z))
+    fan.sum(losses).backward()
+
+
+def test_functional_calls_of_a_head_are_weighted_or_told():
+    fan, heads, losses = of_the_layer(BESIDE["a copy of its function"])
+    try:
+        fan.sum(losses).backward()
+    except RuntimeError as error:
+        assert "did not wait" in str(error)  # noqa: PT017  (either is right)
+    else:
+        weighted = heads["b"].first.weight.grad
+        (plain,) = torch.autograd.grad(
+            of_the_layer(lambda h, z: h(z))[2]["b"],
+            of_the_layer(lambda h, z: h(z))[1]["b"].first.weight,
+            allow_unused=True,
+        )
+        assert plain is None or torch.allclose(weighted, fan.last.weights[1] * plain)
+
+
+def test_a_reentrant_checkpoint_around_a_head_raises_and_the_other_kind_is_weighted():
+    from torch.utils.checkpoint import checkpoint
+
+    fan, _, losses = of_the_layer(lambda head, z: checkpoint(head, z, use_reentrant=True))
+    with pytest.raises(RuntimeError, match=r"as a reentrant checkpoint does.*use_reentrant=False"):
+        fan.sum(losses).backward()
+    found = []
+    for call in (lambda head, z: checkpoint(head, z, use_reentrant=False), lambda head, z: head(z)):
+        fan, heads, losses = of_the_layer(call)
+        fan.sum(losses).backward()
+        found.append([p.grad for head in heads.values() for p in head.parameters()])
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_parameters_that_nobody_uses_and_heads_that_nobody_calls_are_no_error():
+    fan, heads, losses = of_the_layer(lambda head, z: head(z))
+    heads["a"].register_parameter("spare", nn.Parameter(torch.ones(2).double()))
+    fan.sum(losses).backward()
+    fan, heads, losses = of_the_layer(lambda _, z: z.mean(1, keepdim=True))  # the features are b's output
+    fan.sum(losses).backward()
+    assert heads["b"].scale.grad is None
+    fan, heads, losses = of_the_layer(lambda head, z: head(z))
+    penalty = 0.1 * heads["b"].scale.square().sum()  # beside its own gradient, which waits
+    (fan.sum(losses) + penalty).backward()
+
+
+def pruned():
+    head = nn.Linear(6, 2)
+    prune.l1_unstructured(head, "weight", amount=0.5)
+    return head
+
+
+def normed():
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is the older way
+        return torch.nn.utils.weight_norm(nn.Linear(6, 2))
+
+
+def with_a_hook():
+    head = nn.Linear(6, 2)
+
+    def halve(module, _inputs):
+        module.weight_used = module.weight * 0.5
+
+    head.register_forward_pre_hook(halve)
+    head.forward = lambda z: nn.functional.linear(z, head.weight_used, head.bias)
+    return head
+
+
+@pytest.mark.parametrize(
+    "make", [pruned, normed, with_a_hook, lambda: torch.nn.utils.parametrizations.orthogonal(nn.Linear(6, 2))]
+)
+def test_heads_whose_weights_are_computed_by_hooks_are_weighted(make):
+    def step(heads_are, training=True):
+        torch.manual_seed(0)
+        encoder, heads = nn.Linear(4, 6).double(), {t: make().double() for t in "ab"}
+        fan = FanOut(MGDA(), ["a", "b"], heads=heads_are, head_modules=heads)
+        fan.train(training)
+        z = fan(encoder(torch.randn(8, 4, dtype=torch.float64)))
+        losses = {t: (at + 1) * (heads[t](z[t]) - at).square().mean() for at, t in enumerate("ab")}
+        return fan, heads, losses
+
+    fan, heads, losses = step("weighted")
+    fan.sum(losses).backward()
+    found = [p.grad for head in heads.values() for p in head.parameters()]
+    _, heads, losses = step("own", training=False)
+    sum(w * loss for w, loss in zip(fan.last.weights, losses.values(), strict=True)).backward()
+    expected = [p.grad for head in heads.values() for p in head.parameters()]
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.no_cover  # which would follow the compiler
+def test_a_compiled_head_is_weighted_or_told():
+    fan, heads, losses = of_the_layer(lambda head, z: head(z), compiled=True)
+    try:
+        fan.sum(losses).backward()
+    except RuntimeError as error:
+        assert "did not wait for the task's weight" in str(error)  # noqa: PT017  (either is right)
+        return
+    found = [p.grad for p in heads["b"].parameters()]
+    weights = fan.last.weights
+    fan, heads, losses = of_the_layer(lambda head, z: head(z))
+    fan.sum(losses).backward()
+    torch.testing.assert_close(found, [p.grad for p in heads["b"].parameters()])
+    torch.testing.assert_close(weights, fan.last.weights)
+
+
+def test_hooks_survive_copies_that_forget_their_options():
+    fan, heads, _ = of_the_layer(lambda head, z: head(z))
+    other = nn.Linear(6, 1).double()
+    for hook in heads["a"]._forward_pre_hooks.values():
+        other.register_forward_pre_hook(hook)  # as quantization does
+    assert other(torch.ones(2, 6, dtype=torch.float64)).shape == (2, 1)
+    assert fan.last is None

@@ -259,13 +259,15 @@ def _mixes(node: Node) -> bool:
 def _below(layers: Iterable[Node]) -> set[Node]:
     """Inner nodes of the encoder: a loss that comes to one of them has gone past the layer."""
     found: set[Node] = set()
-    stack = [child for layer in layers for child, _ in layer.next_functions if child is not None]
+    stack = list(layers)
     while stack:
         node = stack.pop()
         if node in found or hasattr(node, "variable"):  # parameters may be tied: a head may use the encoder's
             continue
         found.add(node)
-        stack.extend(child for child, _ in node.next_functions if child is not None)
+        # After the features come tokens, by which a layer weights its heads.
+        inputs = node.next_functions[: node.use.width] if hasattr(node, "use") else node.next_functions
+        stack.extend(child for child, _ in inputs if child is not None)
     return found
 
 
