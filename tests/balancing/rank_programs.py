@@ -268,6 +268,52 @@ def non_finite_gradients():
     assert torch.isfinite(net.encoder[0].weight.grad).all()
 
 
+def losses_that_are_not_finite():
+    """A mean over no labels on one rank: its gradient is zero there, and all ranks hear of it."""
+    rank = dist.get_rank()
+    for broken in range(RANKS):
+        for policy in ("raise", "skip"):
+            net = seeded(0, Net, MGDA(), process_group="world", on_nonfinite=policy)
+            x, labels = batches(0)[rank]
+            z = net.fan(net.encoder(x))
+            losses = net.losses(z, [(x, labels)])
+            if rank == broken:
+                losses["b"] = (net.heads["b"](z["b"])[:0] - 1).square().mean()
+            total = net.fan.sum(losses)
+            if policy == "raise":
+                with pytest.raises(NonFiniteGradientError, match="loss of task 'b'"):
+                    total.backward()
+            else:
+                total.backward()
+                assert net.fan.last.skipped == ("b",)
+                assert same_on_both_ranks(net.fan.last.weights)
+            dist.barrier()
+
+
+def names_in_another_order():
+    """Rows of Gram matrices are added by position."""
+    rank = dist.get_rank()
+    names = TASKS if rank == 0 else TASKS[::-1]
+    encoder, x = nn.Linear(3, 2), torch.ones(4, 3)
+    fan = FanOut(MGDA(), names, process_group="world")
+    with pytest.raises(ValueError, match=r"\['a', 'b', 'c'\] on rank 0 and \['c', 'b', 'a'\] on rank 1.*sort them"):
+        fan(encoder(x))
+    losses = {task: encoder(x).square().mean() for task in names}
+    with pytest.raises(ValueError, match="on rank 0 and"):
+        backward(losses, MGDA(), shared=encoder, tasks=[*names, "d"], process_group="world")
+    other = FanOut(MGDA(), [f"{task}-of-rank-{rank}" for task in TASKS], process_group="world")
+    with pytest.raises(ValueError, match="'a-of-rank-0', 'b-of-rank-0', 'c-of-rank-0'"):
+        other(encoder(x))
+    same = FanOut(MGDA(), TASKS, process_group="world")
+    for _ in range(2):
+        z = same(encoder(x))
+        same.sum({task: own.square().mean() for task, own in z.items()}).backward()
+    for _ in range(2):
+        backward(
+            {t: encoder(x).square().mean() for t in TASKS}, MGDA(), shared=encoder, tasks=TASKS, process_group="world"
+        )
+
+
 def compare_function(make, level, tasks_by_step, by_hand=False, tolerance=1e-10, **options):
     """As compare(), for backward(); gradients averaged by DDP or by hand."""
     rank = dist.get_rank()

@@ -24,7 +24,8 @@ def test_training_on_two_ranks_equals_training_on_one_with_the_joined_batch(tmp_
 
 def test_missing_labels_and_non_finite_gradients_on_one_rank_concern_all_and_hold_nobody_up(tmp_path):
     labels = ["partial_labels", "learning_weightings_and_partial_labels"]
-    programs = [*labels, "non_finite_gradients", "non_finite_gradients_in_the_function"]
+    broken = ["non_finite_gradients", "losses_that_are_not_finite", "non_finite_gradients_in_the_function"]
+    programs = [*labels, *broken, "names_in_another_order"]
     ended = run(PROGRAMS, tmp_path, *programs)
     assert ended.codes == [0, 0], ended.said
     assert ended.done == [programs, programs], ended.said

@@ -54,11 +54,18 @@ class FanOut(nn.Module):
     <https://arxiv.org/abs/1810.04650>`_, Section 3.3, Algorithm 2) in one backward pass.
 
     - A task whose features were not used in this backward pass (no labels in the batch) is left out of the Gram
-      matrix and has weight 0. That is not the same as a gradient that is exactly zero, which every weighting sees and
-      treats as its own documentation says. Sum the losses: a ``backward()`` for each loss sees one task at a time.
-    - In eval mode, under ``torch.no_grad()`` and for features that do not require gradients, the features themselves
-      are handed on. In training the copies share memory with the features and PyTorch refuses to modify them in place;
-      in evaluation nobody refuses, so heads should not start with an in-place operation.
+      matrix and has weight 0. So is one without a loss in ``fan.sum(losses)`` whose gradient is exactly zero: compiled
+      models and reentrant checkpoints fill in zeros. A zero gradient of a task that has a loss is another thing, which
+      every weighting sees and treats as its own documentation says.
+    - Sum the losses: a ``backward()`` for each loss sees one task at a time. What else would be trained as something
+      else without a word is looked for in the first steps and said in a warning (docs/checks.md).
+    - In eval mode the features themselves are handed on, and nobody refuses to modify them in place, so heads should
+      not start with an in-place operation. In training each task has a tensor of its own, which shares memory with the
+      features; PyTorch refuses to modify it in place.
+    - The layer may be used several times in a forward pass: each use has its own Gram matrix and weights. Weightings
+      that learn (:attr:`Weighting.learns`) are asked once in a backward pass and all uses have the same weights.
+    - In a compiled model (``torch.compile``, compiled autograd) balancing is one operator of the graph. Weighted heads,
+      ``on_nonfinite="skip"`` with heads, ``reduce`` and process groups break the graph there and train alike.
     - Each backward pass has its own weights: under gradient accumulation every micro-batch is balanced by itself.
     - Weightings that look at the values of the losses (GradNorm, uncertainty weighting, ...) need
       ``fan.sum(losses).backward()``. It also tells the layer what the sum was multiplied by.
@@ -68,25 +75,32 @@ class FanOut(nn.Module):
         tasks: Names of the tasks.
         heads: ``"own"`` leaves head gradients unscaled; ``"weighted"`` multiplies them by the task's weight, as if the
             weighted sum of the losses had been differentiated. A task that took no part keeps its own.
-        head_modules: For ``"weighted"``: the head of each task. :class:`MultiTaskModel` gives it. The parameters inside
-            these modules are what is weighted, while the modules compute.
+        head_modules: The head of each task, for ``"weighted"`` and ``on_nonfinite="skip"``. :class:`MultiTaskModel`
+            gives it. The parameters inside these modules are what is weighted, while the modules compute; a gradient
+            that comes to them by another way (``head.forward``, a part of a head, a reentrant checkpoint) raises.
         process_group: The ranks that train together (``"world"`` for all): Gram matrices are summed over them, and all
             use the weights of the joined batch. Averaging the gradients stays with DDP. Every rank has to go backward
             through the layer in every step: use ``fan.sum(losses)``, which does so without any labels, too.
         grad_scaler: A GradScaler, for weightings whose update does not grow with the loss, such as :class:`DiBS`: the
             loss scale is multiplied back. Non-finite gradients then propagate, for the scaler to skip the step.
         every: New weights every n-th backward pass through the layer; in between the last ones are used.
-        on_nonfinite: What NaN or infinity in a task's gradient does: ``"raise"`` raises
+        on_nonfinite: What NaN or infinity in a task's gradient with respect to the features does, or in its loss, where
+            ``fan.sum`` knows it (a mean over no labels is NaN and its gradient zero): ``"raise"`` raises
             :class:`NonFiniteGradientError`; ``"skip"`` leaves the task out of this step's shared update and counts it
-            in ``skipped`` (its head has received its own gradient already); ``"propagate"`` lets the shared gradient
-            become non-finite (all of it NaN, if the weighting looks at the Gram matrix), which a GradScaler looks for.
-            It is the features' gradients that are looked at.
+            in ``skipped``, and keeps its head out of it, too, where ``head_modules`` are given or it is the loss that
+            is not finite; ``"propagate"`` lets the shared gradient become non-finite (all of it NaN, if the weighting
+            looks at the Gram matrix), which a GradScaler looks for.
         reduce: Where T gradients of the features' size take too much memory until the last has arrived
             (docs/dense-features.md). ``"bfloat16"`` keeps them in 16 bits. ``"stream"`` keeps none: each is sketched to
             4093 numbers for the Gram matrix, added to one sum with the weight its task had in the backward pass before,
             and dropped; the memory is that of the plain sum for any T. The first pass weighs all alike. That is another
             algorithm than MGDA-UB: weights are those of the last batch, inner products are estimates
             (:class:`~counterpoint.balancing.sign_sketch.SignSketch`).
+        length: ``"sum"`` scales each update to the norm that the plain sum of the present tasks' gradients has, so that
+            one learning rate serves every weighting; the Gram matrix tells it at no cost. The direction is the
+            weighting's. An update that is zero but for rounding stays as it is. Default: as the weighting says, whose
+            own lengths differ by orders of magnitude. It undoes a weighting's indifference to a loss's unit as far as
+            the length goes.
 
     Attributes:
         last: :class:`StepRecord` of the last backward pass, ``None`` before the first. If the layer was used several
@@ -95,8 +109,8 @@ class FanOut(nn.Module):
 
     Raises:
         ValueError: for no tasks, a name given twice, another option than those above, or a weighting that makes no
-            sense for features or with ``reduce``.
-        TypeError: if the weighting is not callable or the tasks are not names.
+            sense for features or with ``reduce``, or whose answer on a known matrix is not one number a task.
+        TypeError: if the weighting is not callable, the tasks are not names, or they are a set, which has no order.
 
     Example:
         >>> from counterpoint import FanOut, MGDA
