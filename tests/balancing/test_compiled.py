@@ -87,7 +87,7 @@ def test_compiled_autograd_trains_like_the_engine(weighting, present):
     torch.testing.assert_close(record.weights, eager.weights, rtol=1e-4, atol=1e-5)
     twin.zero_grad()
     sum(twin.losses(twin(X, inside=False), "abc").values()).backward() if weighting == "mgda" else None
-    assert twin.fan._context.losses is None or weighting != "mgda"  # what was told is gone
+    assert twin.fan._pass._context.losses is None or weighting != "mgda"  # what was told is gone
 
 
 def test_copies_of_a_layer_do_not_answer_for_each_other():

@@ -16,7 +16,7 @@ from counterpoint.balancing.anchors import Anchors
 from counterpoint.balancing.combine import Balance, OnNonfinite, StepContext, combine, values_of
 from counterpoint.balancing.compiled import CompiledFanOut, CompiledLossSum, register
 from counterpoint.balancing.fan_node import FanOutFunction, LossSum, Use, branch, positions
-from counterpoint.balancing.first_steps import CopiesOf, FirstSteps
+from counterpoint.balancing.first_steps import FirstSteps
 from counterpoint.balancing.layout import (
     HeadGradients,
     Shapes,
@@ -29,6 +29,7 @@ from counterpoint.balancing.losses import checked_losses
 from counterpoint.balancing.ranks import Group, Ranks
 from counterpoint.balancing.reduce import Reduce, Reduction
 from counterpoint.balancing.reuse import Reuse
+from counterpoint.balancing.running_pass import RunningPass, running
 from counterpoint.balancing.weigh import Length, accept
 from counterpoint.balancing.weighted_heads import WeightedHeads
 from counterpoint.balancing.weightings.uniform import Uniform
@@ -158,16 +159,12 @@ class FanOut(nn.Module):
         self.handle = register(self)
         self.last: StepRecord | None = None
         self.skipped: Counter[str] = Counter()
-        self._context = StepContext()
-        self._passes = 0  # backward passes that told losses
-        self._told_in, self._ends = -1, True  # the last of them, and whether it clears the context when it ends
+        self._pass = RunningPass()
         self._anchors = Anchors()
         self._shapes: Shapes | None = None
         # Whoever asks for the plain sum gets it, however the loop is wired.
         self._checks = FirstSteps(() if isinstance(weighting, Uniform) and length is None else self.tasks)
-        self._uses: list[weakref.ref[Tensor]] = []
         self._weighted: WeightedHeads | None = None
-        self._checked_heads = self._warned = False
         self._reduction.accept(self.balance())
         if head_modules is not None:
             self.attach(head_modules)
@@ -228,8 +225,7 @@ class FanOut(nn.Module):
             at = positions(self, tuple(values))
             return cast("Tensor", CompiledLossSum.apply(self.handle, at, *values.values()))  # type: ignore[no-untyped-call]
         if torch.is_grad_enabled():
-            held = [copy() for copy in self._uses]
-            self._checks.look_at(values, CopiesOf(self, [copy.grad_fn for copy in held if copy is not None]))
+            self._checks.look_at(values, self, self._pass.first_copies)
         anchors = self._anchors.take()
         if not values and not anchors:
             return torch.zeros((), requires_grad=True)
@@ -269,10 +265,10 @@ class FanOut(nn.Module):
         self._anchors.reached(node)
         if self._weighted is not None and use.stand_ins is not None:
             self._weighted.end(use.stand_ins)
-        balance, context = self.balance(), self._known()
-        # What was told may come from outside the running pass: a reentrant checkpoint runs one of its own inside.
-        running = ("told", self._passes) if context.losses is not None else _running()
-        self._reuse.begin(running, once=getattr(self.weighting, "learns", False))
+        scale = None if self.grad_scaler is None else self.grad_scaler.get_scale  # 1 if the scaler is off
+        context, running_pass = self._pass.known(scale)
+        self._reuse.begin(running_pass, once=getattr(self.weighting, "learns", False))
+        balance = self.balance()
         try:
             if use.arrivals is not None:
                 combined, record = use.arrivals.close(balance, context)
@@ -285,11 +281,11 @@ class FanOut(nn.Module):
                 rows = {name: by_name[name] for name in self.tasks if name in by_name}
                 combined, record = combine(rows, balance, context)
         except BaseException:
-            self._context = StepContext()  # the callback that does it otherwise will not run
+            self._pass.clear()  # the callback that does it otherwise will not run
             raise
         self.last = record
         self.skipped.update(record.skipped)
-        self._checks.arrived(running, (*record.present, *record.skipped))
+        self._checks.arrived(running_pass, (*record.present, *record.skipped))
         if use.arrived is not None and use.arrived != record.present:
             self._checks.one_by_one(use.arrived, record.present)
         use.arrived = record.present
@@ -301,45 +297,17 @@ class FanOut(nn.Module):
         Raises:
             ValueError: for two sums in one backward pass that were multiplied by different numbers.
         """
-        before = self._context
         if context.losses and withhold and self.on_nonfinite == "skip" and not self.ranks.active:
             broken = tuple(task for task, loss in values_of(context.losses).items() if not math.isfinite(loss))
             context = replace(context, withheld=broken)
-        running = _running()
-        if before.losses is None or self._told_in != running:
-            self._context, self._told_in = context, running
-            self._passes += 1
-            # What was told holds for this backward pass; another one may be of a plain sum of losses.
-            self._ends = True
-            try:
-                torch.autograd.Variable._execution_engine.queue_callback(self.clear_context)  # noqa: SLF001
-            except RuntimeError:  # compiled autograd runs outside of the engine
-                self._ends = False
-        else:
-            if float(before.scale) != float(context.scale):
-                raise ValueError(
-                    f"two sums of losses in one backward pass, times {float(before.scale)} and {float(context.scale)}, "
-                    "expected the same factor for both: add the losses of each task and call fan.sum once"
-                )
-            losses = dict(before.losses)
-            for task, loss in (context.losses or {}).items():
-                losses[task] = losses[task] + loss if task in losses else loss
-            withheld = tuple(task for task in self.tasks if task in before.withheld or task in context.withheld)
-            self._context = StepContext(losses, before.scale, withheld)
+        self._pass.tell(context, self._ended)
         return context
 
-    def clear_context(self) -> None:
-        """Ends :meth:`set_context`."""
-        context, self._context = self._context, StepContext()
-        self._checks.ended([task for task in context.losses or () if task not in context.withheld])
-
-    def _known(self) -> StepContext:
-        """What is known of this backward pass."""
-        if self._context.losses is not None and not self._ends and self._told_in != _running():
-            self.clear_context()
-        if self._context.losses is None and self.grad_scaler is not None:
-            return StepContext(scale=self.grad_scaler.get_scale())  # 1 if the scaler is off
-        return self._context
+    def _ended(self) -> None:
+        """A backward pass that told losses has ended."""
+        context = self._pass.clear()
+        if context.losses is not None:
+            self._checks.ended(context.losses, context.withheld)
 
     def _fan_compiled(self, features: Features, names: tuple[str, ...]) -> Fanned:
         """In compiled code: operators where they serve, a break of the graph where a step needs more than gradients."""
@@ -360,11 +328,12 @@ class FanOut(nn.Module):
         return self._fan(features, names)
 
     def _fan(self, features: Features, names: tuple[str, ...]) -> Fanned:
-        if _running() == -1:  # a checkpoint may call this inside backward
-            self.clear_context()  # a backward pass that raised did not come to it
+        if running() == -1:  # a checkpoint may call this inside backward
+            self._ended()  # a backward pass that raised did not come to it
         several = not isinstance(features, Tensor)
         tensors = checked_tensors(features) if several else (cast("Tensor", features),)
-        self._shapes = checked_layout(tensors, self._shapes)
+        if (shapes := checked_layout(tensors, self._shapes)) != self._shapes:
+            self._shapes = shapes
         live = [position for position, tensor in enumerate(tensors) if tensor.requires_grad]
         if not live:
             self._warn_frozen()
@@ -389,20 +358,20 @@ class FanOut(nn.Module):
             self.ranks.compare(self.tasks)
             self._anchors.add(copies, anchor)
         if copies:
-            self._uses = [weakref.ref(copies[0])]
+            self._pass.first_copies[:] = [weakref.ref(copies[0])]
         return list(copies)
 
     def _check_heads(self) -> None:
         """Says what cannot be done without the heads."""
-        if self._weighted is not None or self._checked_heads:
+        if self._weighted is not None or (self.heads == "own" and self.on_nonfinite != "skip"):
             return
         if self.heads == "weighted":
             raise ValueError(
                 "heads='weighted' and no heads given, expected FanOut(..., head_modules={task: module}), "
                 "fan.attach(heads), or the FanOut inside a MultiTaskModel"
             )
-        self._checked_heads = True
-        if self.on_nonfinite == "skip":
+        if "heads" not in self._pass.said:
+            self._pass.said.add("heads")
             warnings.warn(
                 "on_nonfinite='skip' without the heads: a task is left out of the shared update, but where its loss is "
                 "finite and its gradient is not, its own head has received that gradient by then; give "
@@ -421,7 +390,7 @@ class FanOut(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what belongs to a backward pass that has not run."""
-        return self.__dict__ | {"_anchors": Anchors(), "_context": StepContext(), "_uses": []}
+        return self.__dict__ | {"_anchors": Anchors()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy has a handle of its own."""
@@ -429,18 +398,13 @@ class FanOut(nn.Module):
         self.handle = register(self)
 
     def _warn_frozen(self) -> None:
-        if not self._warned:
-            self._warned = True
+        if "frozen" not in self._pass.said:
+            self._pass.said.add("frozen")
             warnings.warn(
                 "FanOut got features without grad in train mode, expected features that require grad: there is nothing "
                 "to balance and they are handed on; call .eval() on the FanOut if the encoder is meant to be frozen",
                 stacklevel=6,  # whoever called the layer, past nn.Module
             )
-
-
-def _running() -> int:
-    """The backward pass that is running; -1 outside."""
-    return torch._C._current_graph_task_id()  # noqa: SLF001
 
 
 def _views(features: Tensor | tuple[Tensor, ...], names: Sequence[str]) -> dict[str, Any]:

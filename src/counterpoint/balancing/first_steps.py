@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from weakref import ref
 
     from torch import Tensor
 
@@ -63,22 +64,25 @@ class FirstSteps:
             f"then zero and the encoder stands still; {cause}, or choose a weighting that is not led by the smallest",
         )
 
-    def look_at(self, losses: Mapping[str, Tensor], copies_of: CopiesOf) -> None:
+    def look_at(self, losses: Mapping[str, Tensor], layer: object, copies: Sequence[ref[Tensor]]) -> None:
         """Follows the first loss of each task through its graph.
 
         Args:
             losses: Those of this step.
-            copies_of: Tells a node of the layer from others.
+            layer: Whose copies it should come to.
+            copies: Some of the latest copies.
         """
-        fresh = [task for task in losses if task in self._unseen]
+        fresh = self._unseen.intersection(losses) if self._unseen else ()
         if not fresh:
             return
         self._unseen.difference_update(fresh)
-        walks = {task: _Walk(losses[task], copies_of) for task in fresh}
-        below = _below(node for walk in walks.values() for node in walk.layers)
+        walks = {task: _Walk(losses[task], layer) for task in losses if task in fresh}
+        held = [copy() for copy in copies]
+        layers = [node for walk in walks.values() for node in walk.layers]
+        below = _below([*layers, *(copy.grad_fn for copy in held if copy is not None)])
         for task, walk in walks.items():
             if not walk.opaque:
-                self._compare(task, losses[task], walk, below or _below(copies_of.recent()))
+                self._compare(task, losses[task], walk, below)
 
     def _compare(self, task: str, loss: Tensor, walk: _Walk, below: set[Node]) -> None:
         others = [other for other in walk.reached if other != task]
@@ -126,16 +130,20 @@ class FirstSteps:
             self._running = running
         self._uses.append(tuple(present))
 
-    def ended(self, told: Iterable[str] = ()) -> None:
+    def ended(self, told: Collection[str] = (), withheld: Collection[str] = ()) -> None:
         """Compares the uses of the layer in the backward pass that has ended.
 
         Args:
-            told: The tasks that had a loss and whose gradients were to arrive.
+            told: The tasks that had a loss.
+            withheld: Those of them whose gradients were not computed.
         """
+        if not self._uses or (not self._watched and len(self._uses) == 1 and len(self._uses[0]) == len(told)):
+            self._uses = []
+            return
         uses, self._uses = [set(present) for present in self._uses if present], []
         if not uses:
             return
-        for task in set(told).difference(self._elsewhere, *uses):
+        for task in set(told).difference(self._elsewhere, withheld, *uses):
             self._unseen.add(task)  # its next loss is followed through its graph
             self.say(
                 "missing",
@@ -184,29 +192,6 @@ class FirstSteps:
         return self.__dict__ | {"_running": None, "_uses": []}
 
 
-class CopiesOf:
-    """Tells which task's copy of the features an edge of a graph belongs to.
-
-    Args:
-        layer: The layer.
-        recent: The nodes that made the latest copies.
-    """
-
-    def __init__(self, layer: object, recent: Sequence[Node]) -> None:
-        self._layer = layer
-        self._recent = recent
-
-    def recent(self) -> list[Node]:
-        """The nodes that made the latest copies, where somebody still holds them."""
-        return [node for node in self._recent if node is not None]
-
-    def task(self, node: Node, output: int) -> str | None:
-        """The task, ``None`` for a node that is not the layer's."""
-        if getattr(node, "layer", None) is not self._layer or not hasattr(node, "use"):
-            return None
-        return str(node.use.task_of(output)) if output < node.use.outputs else ""
-
-
 class _Walk:
     """Where the graph of a loss leads, up to the layer.
 
@@ -218,7 +203,7 @@ class _Walk:
             checkpoints do: then nothing is known of what depends on what.
     """
 
-    def __init__(self, loss: Tensor, copies_of: CopiesOf) -> None:
+    def __init__(self, loss: Tensor, layer: object) -> None:
         self.reached: dict[str, list[tuple[Node, int]]] = {}
         self.layers: list[Node] = []
         self.seen: set[Node] = set()
@@ -227,10 +212,9 @@ class _Walk:
         stack: list[tuple[Node, int]] = [] if start is None else [(start, loss.output_nr)]
         while stack:
             node, output = stack.pop()
-            task = copies_of.task(node, output)
-            if task is not None:
-                if task:
-                    self.reached.setdefault(task, []).append((node, output))
+            if getattr(node, "layer", None) is layer and hasattr(node, "use"):
+                if output < node.use.outputs:  # after the copies comes an anchor, which is no task's
+                    self.reached.setdefault(node.use.task_of(output), []).append((node, output))
                     self.layers.append(node)
                 continue
             if node in self.seen or hasattr(node, "variable"):
