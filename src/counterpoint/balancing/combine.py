@@ -146,31 +146,35 @@ def measure(present: tuple[str, ...], gradients: Measurable | None, balance: Bal
     gram = gradients.gram_on_host() if gradients else torch.zeros(0, 0, dtype=torch.float64)
     losses: dict[str, float] | None = None
     absent: tuple[str, ...] = ()
+    values: Tensor | None = None
     if context.losses is not None:
-        losses = values_of(context.losses)
-        # A compiled model, a reentrant checkpoint, and heads stacked into one fill in zeros where there is no gradient.
-        squares = zip(present, gram.diagonal().tolist(), strict=True)
-        absent = tuple(task for task, square in squares if square == 0.0 and task not in losses)
-        if absent:
-            kept = [task not in absent for task in present]
-            present, gram = tuple(task for task in present if task not in absent), gram[kept][:, kept]
-        losses = {task: losses[task] for task in present if task in losses}
+        values, losses = on_host(context.losses)
+        if losses.keys() != set(present):
+            # A compiled model, a reentrant checkpoint, heads stacked into one fill in zeros where there is no gradient.
+            squares = zip(present, gram.diagonal().tolist(), strict=True)
+            absent = tuple(task for task, square in squares if square == 0.0 and task not in losses)
+            if absent:
+                kept = [task not in absent for task in present]
+                present, gram = tuple(task for task in present if task not in absent), gram[kept][:, kept]
+            losses = {task: losses[task] for task in present if task in losses}
+            values = None
     scale = float(context.scale)
     if balance.ranks.active:
         present, gram, losses = _over_ranks(present, gram, losses, context.withheld, balance)
+        values = None
     if scale not in {1.0, 0.0}:
         gram = gram / scale**2
-    known = losses is not None and len(losses) == len(present)
-    values = torch.tensor(list(losses.values()), dtype=torch.float64) if known and losses is not None else None
+    if losses is not None and len(losses) == len(present) and (values is None or tuple(losses) != present):
+        values = torch.tensor([losses[task] for task in present], dtype=torch.float64)
     return Measured(Step(balance.tasks, present, gram, values, scale), absent, losses, context.withheld)
 
 
-def values_of(losses: Mapping[str, Tensor]) -> dict[str, float]:
-    """Losses as numbers, in one transfer from their device."""
+def on_host(losses: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    """Losses [P] in fp64 on the CPU, and as numbers, in one transfer from their device."""
     if not losses:
-        return {}
-    stacked = torch.stack([loss.detach().reshape(()).to(torch.float64) for loss in losses.values()])
-    return dict(zip(losses, stacked.tolist(), strict=True))
+        return torch.zeros(0, dtype=torch.float64), {}
+    values = torch.stack([loss.detach().reshape(()).to(torch.float64) for loss in losses.values()]).to("cpu")
+    return values, dict(zip(losses, values.tolist(), strict=True))
 
 
 def _over_ranks(

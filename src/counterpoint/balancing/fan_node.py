@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -31,6 +31,7 @@ class Use:
         width: Number of feature tensors that each got.
         stand_ins: What heads compute with whose gradients wait for the weights.
         arrivals: What receives the tasks' gradients, if the layer's node does not.
+        layout: Shape, dtype and device of each feature tensor.
         arrived: The tasks whose gradients came in the last backward pass through it.
     """
 
@@ -38,6 +39,7 @@ class Use:
     width: int
     stand_ins: HeadStandIns | None = None
     arrivals: Arrivals | None = None
+    layout: list[tuple[torch.Size, torch.dtype, torch.device]] = field(default_factory=list)
     arrived: tuple[str, ...] | None = None
 
     @property
@@ -98,7 +100,7 @@ class FanOutFunction(torch.autograd.Function):
         """Copies, task by task, and the anchor."""
         features = inputs[: use.width]
         ctx.layer, ctx.use = layer, use
-        ctx.shapes = [(feature.shape, feature.dtype, feature.device) for feature in features]
+        use.layout = [(feature.shape, feature.dtype, feature.device) for feature in features]
         ctx.tokens = [(token.dtype, token.device) for token in inputs[use.width :]]
         # An unused copy must come back as None: a gradient of zeros would drag the min-norm point to zero.
         ctx.set_materialize_grads(False)
@@ -119,11 +121,6 @@ class FanOutFunction(torch.autograd.Function):
         given = [gradient for gradient in gradients if gradient is not None]
         ties = given if use.arrivals is None else use.arrivals.ties
         combined, record = layer.combine(ctx, use, gradients[: use.outputs])
-        if layer.balance().ranks.active:  # DDP waits for every parameter, on a rank without labels too
-            combined = [
-                torch.zeros(shape, dtype=dtype, device=device) if own is None else own
-                for own, (shape, dtype, device) in zip(combined or [None] * use.width, ctx.shapes, strict=True)
-            ]
         weights = use.stand_ins.token_gradients(record, ctx.tokens) if use.stand_ins is not None else []
         if torch.is_grad_enabled():  # create_graph=True: whoever differentiates the result again must hear of it
             combined = [None if c is None else _Once.apply(c, *ties) for c in combined]  # type: ignore[no-untyped-call]
@@ -193,11 +190,17 @@ class LossSum(torch.autograd.Function):
         known = dict(zip(ctx.names, (loss.detach() for loss in losses), strict=True))
         context = ctx.layer.set_context(StepContext(known, gradient.detach()))
         seeds = [
-            None if name in context.withheld else gradient.to(device, dtype, copy=True).view(shape)
+            None if name in context.withheld else _seed(gradient, dtype, device, shape)
             for name, (dtype, device, shape) in zip(ctx.names, ctx.layout, strict=False)
         ]
         anchors = [torch.zeros(shape, dtype=dtype, device=device) for dtype, device, shape in ctx.layout[len(losses) :]]
         return None, None, *seeds, *anchors
+
+
+def _seed(gradient: Tensor, dtype: torch.dtype, device: torch.device, shape: torch.Size) -> Tensor:
+    """A loss's own copy of the gradient of the sum, shaped like the loss."""
+    own = gradient.to(device, dtype, copy=True)
+    return own.view(shape) if shape else own
 
 
 class _Once(torch.autograd.Function):

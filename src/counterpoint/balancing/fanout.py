@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.balancing.anchors import Anchors
-from counterpoint.balancing.combine import Balance, OnNonfinite, StepContext, combine, values_of
+from counterpoint.balancing.combine import Balance, OnNonfinite, StepContext, combine, on_host
 from counterpoint.balancing.compiled import CompiledFanOut, CompiledLossSum, register
 from counterpoint.balancing.fan_node import FanOutFunction, LossSum, Use, branch, positions
 from counterpoint.balancing.first_steps import FirstSteps
@@ -289,6 +289,11 @@ class FanOut(nn.Module):
         if use.arrived is not None and use.arrived != record.present:
             self._checks.one_by_one(use.arrived, record.present)
         use.arrived = record.present
+        if balance.ranks.active:  # DDP waits for every parameter, on a rank without labels too
+            combined = [
+                torch.zeros(shape, dtype=dtype, device=device) if own is None else own
+                for own, (shape, dtype, device) in zip(combined or [None] * use.width, use.layout, strict=True)
+            ]
         return combined or [None] * use.width, record
 
     def set_context(self, context: StepContext, *, withhold: bool = True) -> StepContext:
@@ -298,7 +303,7 @@ class FanOut(nn.Module):
             ValueError: for two sums in one backward pass that were multiplied by different numbers.
         """
         if context.losses and withhold and self.on_nonfinite == "skip" and not self.ranks.active:
-            broken = tuple(task for task, loss in values_of(context.losses).items() if not math.isfinite(loss))
+            broken = tuple(task for task, loss in on_host(context.losses)[1].items() if not math.isfinite(loss))
             context = replace(context, withheld=broken)
         self._pass.tell(context, self._ended)
         return context
