@@ -13,7 +13,11 @@ from counterpoint.balancing.weightings.crmogm import CRMOGM
 from counterpoint.balancing.weightings.torchjd_methods import RootMethod, TorchJDMethod, TwoBatchMethod
 from counterpoint.balancing.weightings.torchjd_options import checked_options
 from counterpoint.balancing.weightings.torchjd_rows import ParameterRowMethod, RowMethod
-from counterpoint.balancing.weightings.torchjd_scalarizers import ReevaluatedScalarizer, ScalarizerMethod
+from counterpoint.balancing.weightings.torchjd_scalarizers import (
+    EpochScalarizer,
+    ReevaluatedScalarizer,
+    ScalarizerMethod,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,7 +69,9 @@ def torchjd_weighting(key: str, name: str, options: dict[str, Any]) -> Weighting
     if key == "crmogm":
         return CRMOGM(**options)
     if issubclass(method, torchjd.scalarization.Scalarizer):
-        kind = ReevaluatedScalarizer if hasattr(method, "update") else ScalarizerMethod
+        # FAMO hears of every step, DWA of every epoch.
+        by_call = {"update": ReevaluatedScalarizer, "step": EpochScalarizer}
+        kind = next((kind for call, kind in by_call.items() if hasattr(method, call)), ScalarizerMethod)
         return kind(name, method, options)
     if key in _LOOK_AT_NOTHING:
         return TorchJDMethod(name, method, options, needs_gram=False)
