@@ -71,8 +71,8 @@ def adam_with(
     if not float(moments.get("step", 0.0)) > 0:
         return None
     optimizer = torch.optim.Adam([parameter], lr=lr, weight_decay=weight_decay)
-    optimizer.state[parameter] = {name: moments[name].to(parameter.device, copy=True) for name in _MOMENTS}
-    optimizer.state[parameter]["step"] = moments["step"].to("cpu", copy=True)
+    optimizer.state[parameter] = {name: moments[name].to(parameter, copy=True) for name in _MOMENTS}
+    optimizer.state[parameter]["step"] = moments["step"].to("cpu", torch.float32, copy=True)
     return optimizer
 
 

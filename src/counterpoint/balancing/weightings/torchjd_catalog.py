@@ -12,6 +12,7 @@ import torchjd.scalarization
 from counterpoint.balancing.weightings.crmogm import CRMOGM
 from counterpoint.balancing.weightings.torchjd_methods import RootMethod, TorchJDMethod, TwoBatchMethod
 from counterpoint.balancing.weightings.torchjd_options import checked_options
+from counterpoint.balancing.weightings.torchjd_pcgrad import PCGradMethod
 from counterpoint.balancing.weightings.torchjd_rows import ParameterRowMethod, RowMethod
 from counterpoint.balancing.weightings.torchjd_scalarizers import (
     EpochScalarizer,
@@ -81,6 +82,8 @@ def torchjd_weighting(key: str, name: str, options: dict[str, Any]) -> Weighting
 def _kind(key: str, method: type[nn.Module]) -> type[TorchJDMethod]:
     if key in _TWO_BATCHES:
         return TwoBatchMethod
+    if key == "pcgrad":
+        return PCGradMethod
     if issubclass(method, torchjd.aggregation.GramianWeightedAggregator) or key in _ON_A_ROOT:
         return RootMethod
     if issubclass(method, torchjd.aggregation.Weighting):

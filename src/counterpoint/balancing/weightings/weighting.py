@@ -129,7 +129,7 @@ class Weighting(nn.Module, ABC):
     def remember(self, told: Mapping[str, Tensor]) -> None:
         """Takes up what :meth:`remembered` gave, CPU tensors, and makes parameters where it knows how many.
 
-        With nothing told, which a state without entries means, it forgets.
+        With nothing told, it forgets: a state had its parameters, but no such entry.
 
         Raises:
             ValueError: if it tells of other tasks.
@@ -161,9 +161,8 @@ class Weighting(nn.Module, ABC):
         old = None
         if type(self).set_extra_state is nn.Module.set_extra_state and isinstance(state_dict.get(extra), Mapping):
             old = self._of_0_1(state_dict[extra])
-        if (
-            told or old or strict
-        ):  # a state that need not be complete leaves the rest alone, as PyTorch leaves parameters
+        # A state that holds nothing of this weighting leaves it alone, as PyTorch leaves parameters.
+        if told or old or any(key.startswith(prefix) for key in state_dict):
             self.remember(told or old or {})  # before PyTorch looks for parameters
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
