@@ -9,10 +9,10 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 
 # Sets are found in fp32 to about its precision, then corrected in fp64 to this residual, relative to the largest slope.
-_ROUGH, _FINE = 1e-5, 1e-10
+_ROUGH, _FINE = 1e-5, 1e-9
 _ROUNDS, _CORRECTIONS = 12, 8
 # While most of the sets are wrong, solving for them is a waste.
-_FIRST_ITERATIONS, _ITERATIONS, _ITERATIONS_OF_CORRECTION = 3, 6, 20
+_FIRST_ITERATIONS, _ITERATIONS, _ITERATIONS_OF_CORRECTION = 3, 6, 12
 # Eigenvalues above this one, where their mean is 1, are worth a preconditioner; at most so many of them.
 _LARGE, _MOST_LARGE = 3.0, 32
 

@@ -28,7 +28,7 @@ class PivotingProjector(DualConeProjector):
 
     TorchJD solves one quadratic program a task; here all exchange their active sets together, in batches of linear
     systems, started from those of the step before. From 64 tasks on the systems are solved by conjugate gradients, to
-    1e-10 of the largest slope. The problem is TorchJD's, with its normalization and ridge (which make it strictly
+    1e-9 of the largest slope. The problem is TorchJD's, with its normalization and ridge (which make it strictly
     convex), so the weights are the same. Source: Proposition 1 of `Jacobian Descent for Multi-Objective Optimization
     <https://arxiv.org/abs/2406.16232>`_; Júdice & Pires (1994) for the exchanges.
 
