@@ -176,7 +176,7 @@ def test_crmogm_passes_everything_on_to_what_it_smooths():
     assert smooth.needs_losses
     assert smooth.needs_reevaluation
     first = take(smooth, 0)
-    smooth.reevaluated({"a": torch.tensor(9.0)})
+    smooth.reevaluated({"a": torch.tensor(9.0), "b": torch.tensor(0.1)})
     assert not torch.equal(take(smooth, 0), first)
 
 

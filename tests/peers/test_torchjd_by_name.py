@@ -156,17 +156,60 @@ def test_parameters_of_absent_tasks_wait():
     torch.testing.assert_close(log_var.grad, torch.tensor([-0.5, 0.0, -1.0, 0.0]))
 
 
-def test_an_absent_task_counts_with_its_last_known_loss():
-    stch = bound("stch", mu=0.5)
-    first = torch.tensor([1.0, 2.0, 3.0]).double()
-    weights = stch.weigh(Step(TASKS, ("a", "b", "c"), torch.eye(3), first))
-    full = torch.tensor([1.0, 2.0, 3.0, 2.0]).double().requires_grad_()
-    scalarization.STCH(0.5)(full).backward()
-    torch.testing.assert_close(weights, full.grad[:3])
-    weights = stch.weigh(Step(TASKS, ("c", "d"), torch.eye(2), torch.tensor([5.0, 4.0]).double()))
-    full = torch.tensor([1.0, 2.0, 5.0, 4.0]).double().requires_grad_()
-    scalarization.STCH(0.5)(full).backward()
-    torch.testing.assert_close(weights, full.grad[2:])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("cosmos", {"lambda_": 1.0, "weights": [0.1, 0.2, 0.3, 0.4]}),
+        ("geometricmean", {}),
+        ("imtll", {}),
+        ("pbi", {"theta": 5.0, "weights": [0.1, 0.2, 0.3, 0.4], "reference": [0, 0, 0.1, 0]}),
+        ("stch", {"mu": 0.5}),
+        ("stch", {"mu": 0.5, "weights": [0.1, 0.2, 0.3, 0.4]}),
+        ("uw", {}),
+    ],
+)
+def test_the_others_weights_are_those_of_a_training_without_the_absent_tasks(name, options):
+    ours = bound(name, **options)
+    ours.weigh(step_of(rows_of(0), torch.tensor([1.0, 20.0, 3.0, 40.0]).double()))
+    losses = torch.tensor([2.0, 5.0]).double()
+    weights = ours.weigh(Step(TASKS, ("a", "c"), torch.eye(2), losses))
+    cut = {key: torch.tensor(v)[[0, 2]].tolist() if isinstance(v, list) else v for key, v in options.items()}
+    alone = get_weighting(name, **cut)
+    torch.testing.assert_close(weights, alone(torch.eye(2).double(), losses), rtol=1e-6, atol=1e-9)
+
+
+def test_absent_tasks_do_not_change_the_shares_that_dwa_and_famo_give_the_others():
+    dwa, famo = bound("dwa"), bound("famo")
+    for slope in (1.0, 0.5):
+        losses = torch.tensor([1.0, slope, 1.0, slope**2]).double()
+        dwa.weigh(step_of(rows_of(0), losses))
+        dwa.epoch_ended()
+        famo.weigh(step_of(rows_of(0), losses))
+        famo.reevaluated(dict(zip(TASKS, losses * torch.tensor([0.5, 0.9, 1.1, 1.0]), strict=True)))
+    present = Step(TASKS, ("b", "d"), torch.eye(2), losses[[1, 3]])
+    weights = dwa.weigh(present)
+    torch.testing.assert_close(weights, 2 * torch.softmax(torch.tensor([0.5, 0.25]).double() / 2, 0))
+    famo.eval()
+    of_all = famo.weigh(step_of(rows_of(0), losses))[[1, 3]]
+    weights = famo.weigh(present)
+    torch.testing.assert_close(weights, of_all / of_all.sum())
+
+
+def test_famo_does_not_favour_a_task_for_being_absent():
+    """Its published update takes unchanged losses of an absent task for a task that fell behind."""
+    famo, alone = bound("famo", weight_decay=0.0), get_weighting("famo", weight_decay=0.0)
+    losses = torch.tensor([1.0, 2.0, 3.0]).double()
+    present = TASKS[:3]
+    for k in range(200):
+        after = {task: losses[i] * (0.9, 0.8, 0.85)[i] for i, task in enumerate(present)}
+        weights = famo.weigh(Step(TASKS, present, torch.eye(3), losses))
+        torch.testing.assert_close(weights, alone(torch.eye(3).double(), losses), rtol=1e-2, atol=1e-3)
+        famo.reevaluated(after)
+        alone.reevaluated({str(i): after[task] for i, task in enumerate(present)})
+        losses = losses * (1 + 0.1 * (-1) ** k)
+    logits = next(famo.parameters())
+    assert logits[:3].abs().max() > 0.05
+    assert float(logits[3]) == 0
 
 
 def test_famo_learns_from_reevaluated_losses_as_in_torchjd():

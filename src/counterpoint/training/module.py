@@ -212,6 +212,12 @@ class MultiTaskModule(lightning.LightningModule):
         if self.trainer.world_size > 1 and self._fan.ranks.group is None:
             self._fan.ranks = Ranks(WORLD)
 
+    def on_fit_start(self) -> None:
+        """Weightings need not warn that nobody calls them: this module does."""
+        for part in self._fan.modules():
+            if isinstance(part, Weighting):
+                part.looked_after = True
+
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Weightings that need it see the losses of the same batch after the step."""
         weighting = self._fan.weighting

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.balancing.step import Step
+from counterpoint.balancing.weightings.memory import bound_tasks, names_as_tensor, names_of, read_or_warn, wired
 from counterpoint.balancing.weightings.torchjd_options import shown
-from counterpoint.balancing.weightings.torchjd_state import bound_tasks, pack, unpack
+from counterpoint.balancing.weightings.torchjd_state import pack, unpack
 from counterpoint.balancing.weightings.weighting import Weighting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 class CRMOGM(Weighting):
@@ -44,6 +45,8 @@ class CRMOGM(Weighting):
         (tensor([0.5000, 0.5000]), tensor([0.6250, 0.3750]))
     """
 
+    learns = True
+
     def __init__(
         self,
         weighting: Weighting | Callable[[Tensor], Tensor],
@@ -69,6 +72,11 @@ class CRMOGM(Weighting):
     def needs_reevaluation(self) -> bool:  # type: ignore[override]
         """Whether the smoothed weighting wants to hear losses after the optimizer's step."""
         return self.weighting.needs_reevaluation
+
+    @property
+    def needs_epoch_ended(self) -> bool:  # type: ignore[override]
+        """Whether the smoothed weighting wants to hear of ends of epochs."""
+        return self.weighting.needs_epoch_ended
 
     def bind(self, tasks: Sequence[str]) -> None:
         """Hears the names of all tasks.
@@ -120,14 +128,30 @@ class CRMOGM(Weighting):
         """Tells the smoothed weighting."""
         self.weighting.reevaluated(losses)
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """The averages, for ``state_dict``."""
-        return {"tasks": self._tasks, "average": self._average}
+    def remembered(self) -> dict[str, Tensor]:
+        """The averages, NaN for a task that was never present."""
+        if self._tasks is None:
+            return {}
+        average = self._average if self._average is not None else self.initial_weights
+        if average is None:
+            average = torch.full((len(self._tasks),), torch.nan, dtype=torch.float64)
+        return {"tasks": names_as_tensor(self._tasks), "average": average}
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Remembers what ``state_dict`` tells."""
-        self._tasks = bound_tasks(self, self._tasks, state["tasks"])
-        self._average = state["average"]
+    def remember(self, told: Mapping[str, Tensor]) -> None:
+        """Takes up the averages.
+
+        Raises:
+            ValueError: if it tells of other tasks.
+        """
+        self._tasks = bound_tasks(self, self._tasks, names_of(told.get("tasks")))
+        average = told.get("average")
+        self._average = None if average is None or bool(average.isnan().all()) else average.clone()
+
+    def _of_0_1(self, state: Mapping[str, Any]) -> dict[str, Tensor]:
+        if state["tasks"] is None:
+            return {}
+        average = {} if state["average"] is None else {"average": state["average"]}
+        return {"tasks": names_as_tensor(state["tasks"]), **average}
 
     def __repr__(self) -> str:
         """Name and options, in one line."""
@@ -161,15 +185,19 @@ class OfCallable(Weighting):
         """Returns what the callable returns, [T, T] -> [T]."""
         return torch.as_tensor(self._callable[0](gram)).to(gram)
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """State of a module, for ``state_dict``."""
+    def remembered(self) -> dict[str, Tensor]:
+        """State of a module that has any besides its parameters."""
         given = self._callable[0]
-        return pack(given) if isinstance(given, nn.Module) else {}
+        packed = pack(given) if isinstance(given, nn.Module) else {}
+        return {"module": wired(packed)} if any(packed.values()) else {}
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Remembers what ``state_dict`` tells."""
-        if state and isinstance(self._callable[0], nn.Module):
-            unpack(self._callable[0], state)
+    def remember(self, told: Mapping[str, Tensor]) -> None:
+        """Takes up a module's state; there is no way to make one forget."""
+        if "module" in told and isinstance(self._callable[0], nn.Module):
+            unpack(self._callable[0], read_or_warn(told["module"], self))
+
+    def _of_0_1(self, state: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {"module": wired(dict(state))} if state else {}
 
     def __repr__(self) -> str:
         """The callable's."""

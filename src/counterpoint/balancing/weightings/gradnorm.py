@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from counterpoint.balancing.weightings.memory import adam_with, bound_tasks, moments_of, names_as_tensor, names_of
 from counterpoint.balancing.weightings.weighting import Weighting, needed
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 # No task is ever switched off: a weight of zero would have no gradient norm to come back with.
 _FLOOR = 1e-4
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class GradNorm(Weighting):
@@ -50,6 +50,7 @@ class GradNorm(Weighting):
     """
 
     needs_losses = True
+    learns = True
     task_weights: nn.Parameter | None
     initial_losses: Tensor | None
 
@@ -162,27 +163,28 @@ class GradNorm(Weighting):
             self._adam = torch.optim.Adam([self._copy], lr=self.lr)
         return self._adam
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """Names of the tasks and Adam's moments, of types that ``torch.load(weights_only=True)`` reads."""
-        moments = self._adam.state[self._copy] if self._adam is not None else {}
-        return {"tasks": list(self.tasks or ()), "adam": {name: value.clone() for name, value in moments.items()}}
+    def remembered(self) -> dict[str, Tensor]:
+        """Names of the tasks and Adam's moments."""
+        if self.tasks is None:
+            return {}
+        like = torch.zeros(len(self.tasks), dtype=torch.float64)
+        return {"tasks": names_as_tensor(self.tasks), **moments_of(self._adam, like)}
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Takes up names and moments; the weights themselves are in ``task_weights``."""
-        if state["tasks"]:
-            self.tasks = tuple(state["tasks"])
-        self._adam = None
-        if state["adam"]:
-            moments = {name: state["adam"][name].to("cpu", copy=True) for name in _MOMENTS}
-            self._optimizer(len(moments["exp_avg"])).state[self._copy] = moments
+    def remember(self, told: Mapping[str, Tensor]) -> None:
+        """Takes up names and moments; the weights themselves are in ``task_weights``.
 
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        found = state_dict.get(f"{prefix}_extra_state", {}).get("tasks")
-        if found and self.tasks is not None and tuple(found) != self.tasks:
-            raise ValueError(f"state of GradNorm is that of tasks {tuple(found)}, expected {self.tasks}")
-        if self.task_weights is None and f"{prefix}task_weights" in state_dict:
-            self._make(len(state_dict[f"{prefix}task_weights"]))
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+        Raises:
+            ValueError: if it tells of other tasks.
+        """
+        self.tasks = bound_tasks(self, self.tasks, names_of(told.get("tasks")))
+        if self.tasks is not None and self.task_weights is None:
+            self._make(len(self.tasks))
+        if self.tasks is not None:
+            self._copy = torch.ones(len(self.tasks), dtype=torch.float64)
+        self._adam = adam_with(told, self._copy, lr=self.lr)
+
+    def _of_0_1(self, state: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {"tasks": names_as_tensor(state["tasks"]), **state["adam"]} if state["tasks"] else {}
 
     def extra_repr(self) -> str:
         """Options for ``repr``."""

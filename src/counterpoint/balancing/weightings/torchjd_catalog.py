@@ -12,8 +12,13 @@ import torchjd.scalarization
 from counterpoint.balancing.weightings.crmogm import CRMOGM
 from counterpoint.balancing.weightings.torchjd_methods import RootMethod, TorchJDMethod, TwoBatchMethod
 from counterpoint.balancing.weightings.torchjd_options import checked_options
+from counterpoint.balancing.weightings.torchjd_pcgrad import PCGradMethod
 from counterpoint.balancing.weightings.torchjd_rows import ParameterRowMethod, RowMethod
-from counterpoint.balancing.weightings.torchjd_scalarizers import ReevaluatedScalarizer, ScalarizerMethod
+from counterpoint.balancing.weightings.torchjd_scalarizers import (
+    EpochScalarizer,
+    ReevaluatedScalarizer,
+    ScalarizerMethod,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,7 +70,9 @@ def torchjd_weighting(key: str, name: str, options: dict[str, Any]) -> Weighting
     if key == "crmogm":
         return CRMOGM(**options)
     if issubclass(method, torchjd.scalarization.Scalarizer):
-        kind = ReevaluatedScalarizer if hasattr(method, "update") else ScalarizerMethod
+        # FAMO hears of every step, DWA of every epoch.
+        by_call = {"update": ReevaluatedScalarizer, "step": EpochScalarizer}
+        kind = next((kind for call, kind in by_call.items() if hasattr(method, call)), ScalarizerMethod)
         return kind(name, method, options)
     if key in _LOOK_AT_NOTHING:
         return TorchJDMethod(name, method, options, needs_gram=False)
@@ -75,6 +82,8 @@ def torchjd_weighting(key: str, name: str, options: dict[str, Any]) -> Weighting
 def _kind(key: str, method: type[nn.Module]) -> type[TorchJDMethod]:
     if key in _TWO_BATCHES:
         return TwoBatchMethod
+    if key == "pcgrad":
+        return PCGradMethod
     if issubclass(method, torchjd.aggregation.GramianWeightedAggregator) or key in _ON_A_ROOT:
         return RootMethod
     if issubclass(method, torchjd.aggregation.Weighting):

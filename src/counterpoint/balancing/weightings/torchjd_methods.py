@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torchjd.aggregation import WeightedAggregator
 
 from counterpoint.balancing.weightings.gram_root import gram_root, without_noise
+from counterpoint.balancing.weightings.memory import bound_tasks, read_or_warn, wired
 from counterpoint.balancing.weightings.torchjd_options import cut_to, per_task_length, shown, takes_size
 from counterpoint.balancing.weightings.torchjd_projector import PivotingProjector
-from counterpoint.balancing.weightings.torchjd_state import bound_tasks, pack, unpack
+from counterpoint.balancing.weightings.torchjd_state import pack, unpack
 from counterpoint.balancing.weightings.weighting import Weighting
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from counterpoint.balancing.step import Step
 
@@ -57,7 +58,7 @@ class TorchJDMethod(Weighting):
         self.tasks: tuple[str, ...] | None = None
         self._size_option = takes_size(method)
         self._size: int | None = options.get(self._size_option or "", per_task_length(options))
-        self._remembers = hasattr(method, "reset")  # torchjd.Stateful
+        self._remembers = self.learns = hasattr(method, "reset")  # torchjd.Stateful
         self._made: OrderedDict[tuple[str, ...], nn.Module] = OrderedDict()
         self._new(None)  # says now what is wrong with the options
 
@@ -93,24 +94,31 @@ class TorchJDMethod(Weighting):
             return torch.zeros_like(step.gram[0])
         return self._weights(step.gram, step.present, step.positions)
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """What the method remembers, for ``state_dict``."""
-        made = [(tasks, pack(method)) for tasks, method in self._made.items() if self._remembers]
-        return {"tasks": self.tasks, "made": made}
+    def remembered(self) -> dict[str, Tensor]:
+        """What the method remembers, for each set of tasks."""
+        if not self._remembers:
+            return {}
+        return {"sets": wired({"tasks": self.tasks, "made": [(names, pack(own)) for names, own in self._made.items()]})}
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Remembers what ``state_dict`` tells.
+    def remember(self, told: Mapping[str, Tensor]) -> None:
+        """Takes up what was remembered.
 
         Raises:
             ValueError: if it tells of other tasks.
         """
-        self.tasks = bound_tasks(self, self.tasks, state["tasks"])
         self._made.clear()
-        for names, packed in state["made"]:
+        if "sets" not in told:
+            return
+        state = read_or_warn(told["sets"], self)
+        self.tasks = bound_tasks(self, self.tasks, state.get("tasks"))
+        for names, packed in state.get("made", ()):
             present = tuple(names)
             known = self.tasks is not None and set(present) <= set(self.tasks)
             positions = tuple(map(self.tasks.index, present)) if known and self.tasks is not None else None
             unpack(self._for(present, positions), packed)
+
+    def _of_0_1(self, state: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {"sets": wired(dict(state))} if self._remembers else {}
 
     def __repr__(self) -> str:
         """Name and options, in one line."""
@@ -171,13 +179,13 @@ class RootMethod(TorchJDMethod):
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and deepcopy: a solver's problem, made in the first step, cannot be copied."""
-        return {**self.__dict__, "_made": None, "packed": self.get_extra_state()}
+        return {**self.__dict__, "_made": None, "told": self.remembered()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Makes the method anew, with the state of the copied one."""
-        packed = state.pop("packed")
+        told = state.pop("told")
         super().__setstate__({**state, "_made": OrderedDict()})  # type: ignore[no-untyped-call]
-        self.set_extra_state(packed)
+        self.remember(told)
 
 
 class TwoBatchMethod(TorchJDMethod):

@@ -1,4 +1,4 @@
-"""What a TorchJD method remembers, as plain data that ``state_dict`` and ``torch.load(weights_only=True)`` take."""
+"""What a TorchJD method remembers, as plain values and tensors."""
 
 from __future__ import annotations
 
@@ -17,28 +17,11 @@ class _NotPlainError(Exception):
     """A value that is no state: a solver's problem, a function."""
 
 
-def bound_tasks(owner: nn.Module, bound: tuple[str, ...] | None, told: list[str] | None) -> tuple[str, ...] | None:
-    """Tasks that a weighting is bound to after it has read a state.
-
-    Args:
-        owner: The weighting, for the message.
-        bound: Tasks that it is bound to.
-        told: Tasks of the state.
-
-    Raises:
-        ValueError: if both are known and differ.
-    """
-    if bound is None or told is None or bound == tuple(told):
-        return bound or (None if told is None else tuple(told))
-    raise ValueError(f"the state of {owner} is for the tasks {', '.join(told)}, expected {', '.join(bound)}")
-
-
-def pack(method: nn.Module, *, buffers: bool = True) -> dict[str, dict[str, Any]]:
-    """State of a method: attributes (and buffers) of its modules, without its options.
+def pack(method: nn.Module) -> dict[str, dict[str, Any]]:
+    """State of a method: attributes and buffers of its modules, without its options.
 
     Args:
         method: A module of TorchJD.
-        buffers: ``False`` where the module is registered in another, whose ``state_dict`` holds the buffers.
 
     Returns:
         For each module by its path, values by attribute.
@@ -47,8 +30,7 @@ def pack(method: nn.Module, *, buffers: bool = True) -> dict[str, dict[str, Any]
     for path, module in method.named_modules():
         options = {name.strip("_") for name in inspect.signature(type(module)).parameters}
         values = {name: value for name, value in vars(module).items() if name not in _OF_EVERY_MODULE}
-        if buffers:
-            values |= vars(module)["_buffers"]
+        values |= vars(module)["_buffers"]
         packed[path] = {}
         for name, value in values.items():
             if name.strip("_") in options:
@@ -69,7 +51,7 @@ def unpack(method: nn.Module, packed: dict[str, dict[str, Any]]) -> None:
     for path, values in packed.items():
         module = method.get_submodule(path)
         for name, value in values.items():
-            setattr(module, name, _decoded(value, module, device))
+            setattr(module, name, _decoded(value, device))
         # NashMTL makes its conic problem in the first step and does not expect to be restored after it.
         make_problem = getattr(module, "_init_optim_problem", None)
         if make_problem is not None and module.step:
@@ -88,7 +70,7 @@ def place(method: nn.Module, device: torch.device) -> None:
                 setattr(module, name, tuple(device if isinstance(part, torch.device) else part for part in value))
 
 
-def _encoded(value: object) -> Any:  # noqa: PLR0911
+def _encoded(value: object) -> Any:
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, _PLAIN):
@@ -101,22 +83,16 @@ def _encoded(value: object) -> Any:  # noqa: PLR0911
         return {"array": torch.from_numpy(value.copy())}
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, torch.optim.Optimizer):
-        return {"optimizer": type(value).__name__, "state": value.state_dict()}
     raise _NotPlainError
 
 
-def _decoded(value: Any, module: nn.Module, device: torch.device) -> Any:
+def _decoded(value: Any, device: torch.device) -> Any:
     if isinstance(value, Tensor):
         return value.detach().to(device, copy=True)
     if isinstance(value, (tuple, list)):
-        return type(value)(_decoded(part, module, device) for part in value)
+        return type(value)(_decoded(part, device) for part in value)
     if isinstance(value, dict):
         if "device" in value:
             return torch.device(value["device"])
-        if "array" in value:
-            return cast("Tensor", value["array"]).cpu().numpy().copy()
-        optimizer = getattr(torch.optim, value["optimizer"])(module.parameters(recurse=False))
-        optimizer.load_state_dict(value["state"])  # brings the learning rate and the like
-        return optimizer
+        return cast("Tensor", value["array"]).cpu().numpy().copy()
     return value

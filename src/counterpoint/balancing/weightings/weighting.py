@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from counterpoint.balancing.step import Step
+
+_REMEMBERED = "remembered_"
+_EXTRA_STATE = "_extra_state"  # where Counterpoint 0.1.0 kept what is remembered
 
 
 class Weighting(nn.Module, ABC):
@@ -25,7 +29,8 @@ class Weighting(nn.Module, ABC):
 
     One that learns or remembers overrides more: ``bind`` hears the names of all tasks before training, so that
     parameters can be made before an optimizer is; ``weigh`` sees the whole :class:`~counterpoint.balancing.step.Step`,
-    hence which tasks took part. A weighting is a module: what it learns travels in ``state_dict``.
+    hence which tasks took part. A weighting is a module: what it learns travels in ``state_dict``, parameters and
+    buffers as ever, and what :meth:`remembered` names under ``remembered_NAME``: tensors only.
 
     Attributes:
         needs_gram: ``False`` if the weights do not depend on the Gram matrix; with ``on_nonfinite="propagate"`` it is
@@ -33,6 +38,12 @@ class Weighting(nn.Module, ABC):
         needs_losses: ``True`` if the values of the losses are needed: ``fan.sum(losses).backward()`` and
             ``backward(losses, ...)`` tell them, a plain ``sum(losses).backward()`` does not.
         needs_reevaluation: ``True`` if :meth:`reevaluated` is to be called after each optimizer step.
+        needs_epoch_ended: ``True`` if :meth:`epoch_ended` is to be called after each epoch.
+        learns: ``True`` if ``weigh()`` moves something that later steps see (learned weights, averages, memory). Where
+            a layer is used several times in one backward pass such a weighting is asked once, and the other uses
+            get the same weights.
+        looked_after: ``True`` where somebody calls :meth:`reevaluated` and :meth:`epoch_ended` and trains its
+            parameters, as our Lightning module does: it then never warns that nobody does.
         needs_rows: ``True`` if it needs the gradients themselves, not only their inner products: its
             ``combine_rows(matrix [P, N], step)`` is then called instead of :meth:`weigh` and returns the combined
             gradient [N] and the weights [P], or ``None`` where no weights describe the combination.
@@ -53,6 +64,9 @@ class Weighting(nn.Module, ABC):
     needs_gram: bool = True
     needs_losses: bool = False
     needs_reevaluation: ClassVar[bool] = False
+    needs_epoch_ended: ClassVar[bool] = False
+    learns: bool = False
+    looked_after: bool = False
     needs_rows: bool = False
     carried: ClassVar[tuple[str, ...]] = ()
     levels: tuple[str, ...] = ("features", "parameters")
@@ -103,6 +117,66 @@ class Weighting(nn.Module, ABC):
 
     def reevaluated(self, losses: dict[str, Tensor]) -> None:
         """Hears the losses of the same batch after the optimizer's step; our Lightning module calls it."""
+
+    def remembered(self) -> dict[str, Tensor]:
+        """What later steps depend on and is neither parameter nor buffer, by name, for ``state_dict``.
+
+        Names and shapes stay the same once tasks are bound, as far as they can: states are averaged key by key. Unlike
+        buffers these tensors stay on the CPU in the precision that they have, whatever the module is moved or cast to.
+        """
+        return {}
+
+    def remember(self, told: Mapping[str, Tensor]) -> None:
+        """Takes up what :meth:`remembered` gave, CPU tensors, and makes parameters where it knows how many.
+
+        With nothing told, it forgets: a state had its parameters, but no such entry.
+
+        Raises:
+            ValueError: if it tells of other tasks.
+        """
+
+    def _of_0_1(self, state: Mapping[str, Any]) -> dict[str, Tensor] | None:  # noqa: ARG002
+        """A state of Counterpoint 0.1.0 as :meth:`remembered` gives it, ``None`` where there was none."""
+        return None
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name, tensor in self.remembered().items():
+            destination[f"{prefix}{_REMEMBERED}{name}"] = tensor.detach().to("cpu", copy=True)
+
+    def _load_from_state_dict(  # noqa: PLR0917  (PyTorch's)
+        self,
+        state_dict: Mapping[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        start, extra = f"{prefix}{_REMEMBERED}", f"{prefix}{_EXTRA_STATE}"
+        told = {
+            key.removeprefix(start): value.detach().cpu() for key, value in state_dict.items() if key.startswith(start)
+        }
+        old = None
+        if type(self).set_extra_state is nn.Module.set_extra_state and isinstance(state_dict.get(extra), Mapping):
+            old = self._of_0_1(state_dict[extra])
+        # A state that holds nothing of this weighting leaves it alone, as PyTorch leaves parameters.
+        if told or old or any(key.startswith(prefix) for key in state_dict):
+            self.remember(told or old or {})  # before PyTorch looks for parameters
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        taken = {f"{start}{name}" for name in self.remembered()} | ({extra} if old is not None else set())
+        unexpected_keys[:] = [key for key in unexpected_keys if key not in taken]
+
+    def __getattr__(self, name: str) -> Any:
+        """What is remembered, by its key in ``state_dict``, as torch.distributed.checkpoint looks for it."""
+        if name.startswith(_REMEMBERED):
+            told = self.remembered()
+            if name.removeprefix(_REMEMBERED) in told:
+                return told[name.removeprefix(_REMEMBERED)]
+        return super().__getattr__(name)
 
 
 def needed(losses: Tensor | None, weighting: Weighting) -> Tensor:
