@@ -38,8 +38,8 @@ class DiBS(Weighting):
 
     A task whose gradient is exactly zero, or no longer than float32 can tell from zero (a norm of 1e-31), has no
     direction and weighs 0. Every longer gradient has its full say: a task that is done, or a batch without its rare
-    labels, still pulls with a unit vector, and features grow until the gradient is that small. ``recent=100`` ends
-    that: task t pulls with the length
+    labels, still pulls with a unit vector, and features grow until the gradient is that small. ``recent=100`` slows
+    that down: task t pulls with the length
 
     .. math:: c_t = \min\Big(1, \frac{\|g_t\|}{m_t}\Big), \qquad m_t^2 = \text{mean of its recent } \|g_t\|^2
 
