@@ -62,6 +62,7 @@ COMMANDS = (
     ),
     Command("min_norm", "benchmarks/min_norm.py", "benchmarks/min_norm.py --quick", 20),
     Command("invariance", "benchmarks/invariance.py", "benchmarks/invariance.py --quick", 70),
+    Command("dibs_done", "benchmarks/dibs_done.py --seeds 3"),
     Command("weightings", "benchmarks/weightings.py --seeds 4"),
     Command(
         "affinity",
@@ -106,6 +107,7 @@ COMMANDS = (
 # What pages say of results: written anew once results are.
 PAGES = (
     "benchmarks/invariance_plot.py",
+    "benchmarks/dibs_done.py --into docs/invariance.md",
     "benchmarks/vision_pictures.py",
     "benchmarks/vision_tables.py benchmarks/results/vision.json --into docs/vision.md",
     "benchmarks/study.py --into docs/study.md",

@@ -11,7 +11,8 @@ STEP_FILES = ("step_cost", "step_cost_weightings", "step_cost_parameters", "step
 
 def section() -> list[str]:
     """Lines of Markdown."""
-    return ["## How do I combine many task gradients?", "", *_steps(), *_min_norm(), *_invariance(), *_weightings()]
+    parts = (_steps, _min_norm, _invariance, _done, _weightings)
+    return ["## How do I combine many task gradients?", "", *(line for part in parts for line in part())]
 
 
 def _steps() -> list[str]:
@@ -118,6 +119,34 @@ def _invariance() -> list[str]:
         *table(header, chosen, words=2),
         *limits([document]),
         *provenance(["invariance"]),
+    ]
+
+
+def _done() -> list[str]:
+    if not there("dibs_done"):
+        return []
+    document = load("dibs_done")
+    body = [
+        [
+            found["problem"],
+            found["method"],
+            *(f"{found[name]['mean']:.3f} ± {found[name]['std']:.3f}" for name in ("metric", "loss")),
+            figure(found["largest_feature"]["mean"]),
+            figure(found["faintest"]),
+        ]
+        for found in document["results"]
+    ]
+    header = ["data", "method", "test metric", "test loss", "largest feature", "shortest gradient"]
+    return [
+        "### DiBS when a task is done",
+        "",
+        "Accuracy of the two common tasks (rare labels) and of both digits, mean area under the ROC curve of the",
+        "others; the loss is that of the rare task, or the mean. What is what: [a task that is",
+        "done](invariance.md#a-task-that-is-done).",
+        "",
+        *table(header, body, words=2),
+        *limits([document]),
+        *provenance(["dibs_done"]),
     ]
 
 

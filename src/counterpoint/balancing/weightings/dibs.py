@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from counterpoint.balancing.faint import is_faint
 from counterpoint.balancing.weightings.weighting import Weighting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from counterpoint.balancing.step import Step
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -28,22 +34,40 @@ class DiBS(Weighting):
     Replacing a loss L by f(L), f increasing, leaves w_t g_t unchanged; with ``backward(..., heads="weighted")`` a whole
     training run does not change. With radius 1 and one step the shared update is a sum of T unit vectors, however large
     or small the gradients are: under plain SGD a learning rate means a distance, and those tuned for another weighting
-    do not carry over. A task whose gradient is exactly zero has no direction and weighs 0.
+    do not carry over.
+
+    A task whose gradient is exactly zero, or no longer than float32 can tell from zero (a norm of 1e-31), has no
+    direction and weighs 0. Every longer gradient has its full say: a task that is done, or a batch without its rare
+    labels, still pulls with a unit vector, and features grow until the gradient is that small. ``recent=100`` slows
+    that down: task t pulls with the length
+
+    .. math:: c_t = \min\Big(1, \frac{\|g_t\|}{m_t}\Big), \qquad m_t^2 = \text{mean of its recent } \|g_t\|^2
+
+    in place of 1. It is blind to constant factors of the losses only: an f whose slope varies from step to step
+    changes c_t. Tasks whose gradients differ little from batch to batch hardly notice. Measured in docs/invariance.md,
+    "A task that is done".
 
     Args:
         steps: Bargaining steps; the paper's experiments use 1 or T.
         radius: r, of the trust region.
         step_size: s; ``None`` stands for 1/steps, as in the published code, whose radius is 1.
+        recent: How many steps "recent" are; ``None``, the published method, gives every gradient the length 1.
 
     Raises:
-        ValueError: for fewer than one step, or a radius or step size that is not positive and finite.
+        ValueError: for fewer than one step or recent step, or a radius or step size that is not positive and finite;
+            with ``recent``, for another number of tasks than before.
 
     Example:
         >>> DiBS()(torch.tensor([[4.0, 1.0], [1.0, 1.0]]))
         tensor([0.5000, 1.0000])
     """
 
-    def __init__(self, steps: int = 1, radius: float = 1.0, step_size: float | None = None) -> None:
+    log_mean_squares: Tensor | None
+    counts: Tensor | None
+
+    def __init__(
+        self, steps: int = 1, radius: float = 1.0, step_size: float | None = None, *, recent: int | None = None
+    ) -> None:
         super().__init__()
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
             raise ValueError(f"steps={steps!r}, expected a whole number of at least 1")
@@ -51,23 +75,77 @@ class DiBS(Weighting):
             raise ValueError(f"radius={radius}, expected a positive finite number")
         if step_size is not None and not 0 < step_size < math.inf:
             raise ValueError(f"step_size={step_size}, expected a positive finite number, or None for 1/steps")
+        if recent is not None and (isinstance(recent, bool) or not isinstance(recent, int) or recent < 1):
+            raise ValueError(f"recent={recent!r}, expected a whole number of at least 1, or None")
         self.steps = steps
         self.radius = radius
         self.step_size = step_size
+        self.recent = recent
+        # Logarithms, and whole numbers: a model that is cast to half precision would lose squares and long counts.
+        self.register_buffer("log_mean_squares", None)
+        self.register_buffer("counts", None)
+
+    def bind(self, tasks: Sequence[str]) -> None:
+        """Makes room for what is remembered of each task, where anything is.
+
+        Raises:
+            ValueError: if another number of tasks is remembered.
+        """
+        if self.recent is None:
+            return
+        if self.counts is None:
+            self.log_mean_squares = torch.full((len(tasks),), -math.inf, dtype=torch.float64)
+            self.counts = torch.zeros(len(tasks), dtype=torch.int64)
+        elif len(self.counts) != len(tasks):
+            raise ValueError(f"{self} remembers {len(self.counts)} tasks, expected as many, got {len(tasks)}")
 
     def forward(self, gram: Tensor, losses: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Returns non-negative weights, [T, T] -> [T]."""
+        names = [str(task) for task in range(len(gram))]
+        self.bind(names)
+        return self._weights(gram, range(len(gram)))
+
+    def weigh(self, step: Step) -> Tensor:
+        """Weights [P] of the tasks that took part; the others' memory stays as it is."""
+        self.bind(step.tasks)
+        return self._weights(step.gram, step.positions)
+
+    def _weights(self, gram: Tensor, positions: Sequence[int]) -> Tensor:
         size = 1.0 / self.steps if self.step_size is None else self.step_size
         lengths = [math.sqrt(max(0.0, square)) for square in gram.diagonal().tolist()]
-        inverse = [1.0 / length if length > 0 else 0.0 for length in lengths]
+        inverse = [0.0 if is_faint(length) else 1.0 / length for length in lengths]
+        shares = self._shares(lengths, positions)
         if self.steps > 1:
-            weights = self._bargained(gram.detach().to("cpu").to(torch.float64).numpy(), np.array(inverse), size)
+            matrix = gram.detach().to("cpu").to(torch.float64).numpy()
+            weights = self._bargained(matrix, np.array(inverse), size * np.array(shares))
             return torch.from_numpy(weights).to(gram.device, gram.dtype)
         reach = size * self.radius
-        return torch.tensor([reach * factor for factor in inverse], dtype=gram.dtype, device=gram.device)
+        pulls = [reach * share * factor for share, factor in zip(shares, inverse, strict=True)]
+        return torch.tensor(pulls, dtype=gram.dtype, device=gram.device)
 
-    def _bargained(self, gram: Array, inverse: Array, size: float) -> Array:
-        """Weights a_t/||g_t||, [T], of the direction d = -sum_t a_t u_t."""
+    def _shares(self, lengths: list[float], positions: Sequence[int]) -> list[float]:
+        """The length c_t with which each task pulls, and notes this step's norms."""
+        if self.recent is None or self.counts is None or self.log_mean_squares is None:
+            return [1.0] * len(lengths)
+        counts, logarithms = self.counts.tolist(), self.log_mean_squares.tolist()
+        shares = []
+        for position, length in zip(positions, lengths, strict=True):
+            counts[position] += 1
+            new = 1.0 / min(counts[position], self.recent)
+            mean = (1.0 - new) * math.exp(logarithms[position]) + new * length * length
+            logarithms[position] = math.log(mean) if mean > 0 else -math.inf
+            shares.append(min(1.0, length / math.sqrt(mean)) if mean > 0 else 1.0)
+        self.counts.copy_(torch.tensor(counts))
+        self.log_mean_squares.copy_(torch.tensor(logarithms, dtype=torch.float64))
+        return shares
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        if self.recent is not None and self.counts is None and f"{prefix}counts" in state_dict:
+            self.bind([""] * len(state_dict[f"{prefix}counts"]))  # a weighting that nobody has used yet
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def _bargained(self, gram: Array, inverse: Array, size: Array) -> Array:
+        """Weights a_t/||g_t||, [T], of the direction d = -sum_t a_t u_t; size [T] is a step's, by task."""
         cosines = gram * inverse * inverse[:, None]
         square = self.radius**2
         a = np.zeros(len(cosines))
@@ -83,4 +161,5 @@ class DiBS(Weighting):
 
     def extra_repr(self) -> str:
         """Options for ``repr``."""
-        return f"steps={self.steps}, radius={self.radius}, step_size={self.step_size}"
+        more = "" if self.recent is None else f", recent={self.recent}"
+        return f"steps={self.steps}, radius={self.radius}, step_size={self.step_size}{more}"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from counterpoint.balancing.faint import FAINTEST
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -39,7 +41,8 @@ def gram_root(gram: Tensor) -> GramRoot:
     """Finds vectors with these inner products; directions that are rounding noise are left out.
 
     The Gram matrix is scaled to unit diagonal first, so that a task with a tiny gradient counts like the others when
-    noise is told from signal.
+    noise is told from signal. One that float32 cannot tell from zero, or from zero beside the largest, counts as zero:
+    methods that combine unit vectors to a length of all the norms would give it a weight that float32 does not hold.
 
     Args:
         gram: [T, T].
@@ -49,8 +52,10 @@ def gram_root(gram: Tensor) -> GramRoot:
     """
     matrix = gram.to(torch.float64)
     norms = matrix.diagonal().clamp(min=0.0).sqrt()
-    units = torch.where(norms > 0, norms, 1.0)
-    values, directions = torch.linalg.eigh(matrix / units / units[:, None])
+    told = norms > FAINTEST * norms.max().clamp(min=1.0)
+    units = torch.where(told, norms, 1.0)
+    scaled = torch.where(told & told[:, None], matrix / units / units[:, None], 0.0)
+    values, directions = torch.linalg.eigh(scaled)
     kept = values > len(matrix) * _ROUNDING
     values, directions = values[kept].sqrt(), directions[:, kept]
     return GramRoot(units[:, None] * directions * values, directions / values / units[:, None])

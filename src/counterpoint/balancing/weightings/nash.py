@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from counterpoint.balancing.faint import without_faint
 from counterpoint.balancing.fair_point import Array, fair_point
 from counterpoint.balancing.weightings.weighting import Weighting
 
@@ -31,7 +32,7 @@ class Nash(Weighting):
     Solved to a relative residual of 1e-10 by :func:`~counterpoint.balancing.fair_point.fair_point`, started from the
     previous solution; the published code and TorchJD run 20 rounds of a conic solver on a linearization. Where zero
     lies inside the hull of the gradients no solution exists: the weights are then finite and the update is small. A
-    task whose gradient is exactly zero weighs 0.
+    task whose gradient is exactly zero, or no longer than float32 can tell from zero (a norm of 1e-31), weighs 0.
 
     Args:
         max_norm: Bound on the norm sqrt(w'Gw) of the update; 1.0 in the published experiments, ``None`` for no bound.
@@ -70,7 +71,7 @@ class Nash(Weighting):
         return self._weights(step.gram, step.present)
 
     def _weights(self, gram: Tensor, tasks: tuple[Hashable, ...]) -> Tensor:
-        matrix = gram.detach().to("cpu").to(torch.float64).numpy()
+        matrix = without_faint(gram.detach().to("cpu").to(torch.float64).numpy())
         known = all(task in self._held for task in tasks)
         weights: Array | None = np.array([self._held[task] for task in tasks]) if known else None
         self._calls_since += 1
