@@ -434,8 +434,7 @@ def bad(net):
         ),
         "weighting": (lambda: backward(losses, "mgda", shared=shared), TypeError, "get_weighting"),
         "frozen": (lambda: backward(losses, MGDA(), shared=[net.encoder[0].bias]), ValueError, "requires grad"),
-        "one tensor": (lambda: backward(losses, MGDA(), shared=net.extra), TypeError, "shared is a tensor"),
-        "no leaf": (lambda: backward(losses, MGDA(), shared=[z]), ValueError, "not a leaf"),
+        "no leaf": (lambda: backward(losses, MGDA(), shared=[z]), ValueError, "result of a computation"),
         "not tensors": (lambda: backward(losses, MGDA(), shared=["x"]), TypeError, "holds a str"),
         "budget": (
             lambda: backward(losses, MGDA(), shared=shared, memory="recompute", max_bytes=10),
@@ -450,7 +449,7 @@ def bad(net):
         "level": (lambda: backward(losses, get_weighting("excessmtl"), features=z), ValueError, "parameters"),
         "two batches": (lambda: backward(losses, get_weighting("modo"), shared=shared), ValueError, "two"),
         "group without": (lambda: backward(losses, MGDA(), shared=[{"lr": 1}]), ValueError, r"a dict of \['lr'\]"),
-        "number": (lambda: backward(losses, MGDA(), shared=3), TypeError, "is a int, expected parameters"),
+        "number": (lambda: backward(losses, MGDA(), shared=3), TypeError, "is a int, expected a module, parameters"),
         "heads list": (lambda: backward(losses, MGDA(), shared=shared, heads=["own"]), ValueError, "heads="),
         "scale name": (lambda: backward(losses, MGDA(), shared=shared, scale="x"), ValueError, "scale='x'"),
         "scaler": (lambda: backward(losses, MGDA(), shared=shared, grad_scaler=3), TypeError, "grad_scaler=3"),

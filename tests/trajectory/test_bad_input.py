@@ -165,11 +165,11 @@ def test_closures_that_train_are_undone(measure, loss, message):
 @pytest.mark.parametrize(
     ("params", "error", "message"),
     [
-        ([], ValueError, "params holds no parameter that requires grad, expected at least one; a generator such as"),
+        ([], ValueError, "params holds no parameter that requires grad, expected at least one that is trained; a generator such as"),
         ([torch.ones(3)], ValueError, "params holds no parameter that requires grad"),
-        (["weight"], TypeError, "params holds a str, expected parameters"),
+        (["weight"], TypeError, "params holds a str, expected a module, parameters"),
         ([W * 2], ValueError, "params holds the result of a computation, expected parameters"),
-        ([nn.Parameter(torch.ones(3) * 1j)], ValueError, r"complex numbers, of shape \[3\], expected real ones"),
+        ([nn.Parameter(torch.ones(3) * 1j)], TypeError, r"complex numbers, of shape \[3\], expected real ones"),
         ([W, nn.Parameter(W.data)], ValueError, r"shapes \[25\] and \[25\] share memory, expected each number once"),
         ([nn.Parameter(W.data[3:7]), W], ValueError, r"shapes \[25\] and \[4\] share memory"),
         ([nn.Parameter(W.data[:1].expand(4))], ValueError, r"shape \[4\] holds a number more than once, expected each"),

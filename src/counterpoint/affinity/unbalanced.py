@@ -12,8 +12,6 @@ from counterpoint.balancing.combine import Balance, Told
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from torch import Tensor
-
     from counterpoint.balancing.graph import Node
 
 
@@ -58,16 +56,3 @@ def unbalanced(nodes: Iterable[Node]) -> Iterator[None]:
 def is_fan(node: Node) -> bool:
     """Whether a node of a graph is where a FanOut makes its copies; the one that sums losses is not."""
     return isinstance(getattr(node, "fan", None), (FanOut, _PassingFan)) and hasattr(node, "features")
-
-
-def nodes_of(losses: Iterable[Tensor]) -> set[Node]:
-    """All nodes of the losses' graphs."""
-    seen: set[Node] = set()
-    stack = [loss.grad_fn for loss in losses if loss.grad_fn is not None]
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        stack.extend(child for child, _ in node.next_functions if child is not None)
-    return seen
