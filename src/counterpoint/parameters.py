@@ -52,14 +52,11 @@ def _each(name: str, given: Given) -> Iterator[Tensor]:
     if isinstance(given, Tensor):
         yield given
         return
-    if isinstance(given, torch.optim.Optimizer):
-        raise TypeError(f"{name} is a {type(given).__name__}, {_EXPECTED}: hand over its .param_groups")
-    if isinstance(given, nn.Module):
-        yield from given.parameters()
-        return
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise TypeError(f"{name} is a {type(given).__name__}, {_EXPECTED}")
-    for item in (given,) if isinstance(given, Mapping) else given:
+    if isinstance(given, str) or not isinstance(given, (nn.Module, Iterable)):
+        hint = ": hand over its .param_groups" if isinstance(given, torch.optim.Optimizer) else ""
+        raise TypeError(f"{name} is a {type(given).__name__}, {_EXPECTED}{hint}")
+    several = given.parameters() if isinstance(given, nn.Module) else given
+    for item in (several,) if isinstance(several, Mapping) else several:
         if isinstance(item, Mapping):
             if "params" not in item:
                 raise ValueError(
@@ -71,18 +68,21 @@ def _each(name: str, given: Given) -> Iterator[Tensor]:
         elif isinstance(item, Tensor):
             yield item
         else:
-            hint = ""
-            if isinstance(item, nn.Module):
-                hint = ": hand over nn.ModuleList of several modules"
-            elif isinstance(item, tuple):
-                hint = ": hand over parameters() rather than named_parameters()"
-            raise TypeError(f"{name} holds a {type(item).__name__}, {_EXPECTED}{hint}")
+            raise TypeError(f"{name} holds a {type(item).__name__}, {_EXPECTED}{_hint(item)}")
+
+
+def _hint(item: object) -> str:
+    if isinstance(item, nn.Module):
+        return ": hand over nn.ModuleList of several modules"
+    return ": hand over parameters() rather than named_parameters()" if isinstance(item, tuple) else ""
 
 
 def _check(name: str, tensor: Tensor) -> None:
     """Raises for what has no gradient to compare with others."""
-    if is_lazy(tensor):  # type: ignore[no-untyped-call]
-        raise ValueError(f"{name} holds a lazy parameter without a shape, expected one forward pass of its module first")
+    if is_lazy(tensor):
+        raise ValueError(
+            f"{name} holds a lazy parameter without a shape, expected one forward pass of its module first"
+        )
     if not tensor.is_leaf:
         raise ValueError(
             f"{name} holds the result of a computation, expected parameters (leaves of the graph), not features"

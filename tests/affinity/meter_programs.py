@@ -114,6 +114,18 @@ def features():
     np.testing.assert_allclose(*found, rtol=1e-9)
 
 
+def names_in_another_order():
+    """As a set of names gives them in processes whose hashes differ."""
+    net, tasks = Net(), TASKS if dist.get_rank() == 0 else TASKS[::-1]
+    meter = AffinityMeter(tasks, every=1, process_group="world")
+    try:
+        meter.step(net.losses(batches(0)), shared=net.encoder, lr=LR)
+    except ValueError as error:
+        assert "in another order, on another rank, expected the same list on all" in str(error)
+    else:
+        raise AssertionError("rows of other tasks were added")
+
+
 @contextlib.contextmanager
 def named(what):
     try:

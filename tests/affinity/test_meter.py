@@ -426,7 +426,9 @@ def test_wrong_optimizers_are_told(make_problem):
     both = {"optimizer": torch.optim.SGD(problem.encoder.parameters(), lr=LR), "lr": LR}
     with pytest.raises(ValueError, match="lr is given with rule='optimizer'"):
         call(problem, rule="optimizer", **both)
-    with pytest.raises(ValueError, match="SGD holds no second moment for each number, expected an optimizer such as Adam"):
+    with pytest.raises(
+        ValueError, match="SGD holds no second moment for each number, expected an optimizer such as Adam"
+    ):
         call(problem, rule="preconditioned", **both)
     heads = torch.optim.SGD(problem.heads.parameters(), lr=LR)
     with pytest.raises(ValueError, match=r"a shared parameter of shape \[5, 6\] is not among the optimizer's"):

@@ -177,7 +177,9 @@ def learning_rates(
 
 def _rate(group: dict[str, Any], optimizer: Optimizer) -> float:
     if "lr" not in group:
-        raise ValueError(f"{type(optimizer).__name__} has param groups without 'lr', expected lr= to say how far to step")
+        raise ValueError(
+            f"{type(optimizer).__name__} has param groups without 'lr', expected lr= to say how far to step"
+        )
     return float(group["lr"])
 
 
@@ -211,8 +213,8 @@ def preconditioners(parameters: Sequence[Tensor], optimizer: Optimizer) -> list[
     found = [_preconditioner(p, state, group_of[id(p)]) for p, state in zip(parameters, states, strict=True)]
     if all(one is None for one in found):
         raise ValueError(
-            f"{type(optimizer).__name__} holds no second moment for each number, expected an optimizer such as Adam: use "
-            "rule='sgd', or rule='optimizer' for its own next step"
+            f"{type(optimizer).__name__} holds no second moment for each number, expected an optimizer such as Adam: "
+            "use rule='sgd', or rule='optimizer' for its own next step"
         )
     # What has never had a gradient has no step size yet.
     return [torch.zeros_like(p) if one is None else one for p, one in zip(parameters, found, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -59,6 +60,18 @@ class Measured:
         known = np.zeros_like(affinities, dtype=bool)
         known[at] = True
         return affinities, cosines, known
+
+
+def check_names(tasks: Sequence[str], ranks: Ranks) -> None:
+    """Raises ValueError if another rank has other tasks, or another order: numbers are summed by position."""
+    if not ranks.active:
+        return
+    digest = float(int.from_bytes(hashlib.sha256("\0".join(tasks).encode()).digest()[:4], "big"))
+    if float(ranks.sum(torch.tensor([digest], dtype=torch.float64))) != ranks.size * digest:
+        raise ValueError(
+            f"tasks are {list(tasks)} here and others, or in another order, on another rank, expected the same list on "
+            "all: a set has an order of its own in each process"
+        )
 
 
 def joined(losses: Mapping[str, Tensor], tasks: Sequence[str], ranks: Ranks) -> tuple[dict[str, int], Matrix]:
@@ -131,8 +144,8 @@ def lookahead(
     stays = getattr(rule, "everywhere", None) == 0.0  # a learning rate of zero
     if any(moving) and not stays and bool((table[1:] == table[0]).all()):
         warnings.warn(
-            "lookahead found the same losses after every task's step, to the last bit, expected reevaluate() to compute "
-            "them with the shared parameters as they are then: it may use another model or kept outputs, or the "
+            "lookahead found the same losses after every task's step, to the last bit, expected reevaluate() to "
+            "compute them with the shared parameters as they are then: it may use another model or kept outputs, or the "
             "learning rate is too small to move anything",
             stacklevel=4,  # whoever called the meter
         )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from counterpoint.affinity.affinity import Affinity
 from counterpoint.affinity.displacement import LearningRate, Rule, displacement, learning_rates, one_rate, unwrapped
 from counterpoint.affinity.gradients import SharedGradients
-from counterpoint.affinity.measurement import features, first_order, joined, lookahead
+from counterpoint.affinity.measurement import check_names, features, first_order, joined, lookahead
 from counterpoint.affinity.options import Baseline, Method, Options, check_call, checked_values
 from counterpoint.affinity.sketch import CountSketch
 from counterpoint.affinity.statistics import PhasedMoments
@@ -122,6 +122,7 @@ class AffinityMeter:
         self._cosines = PhasedMoments(len(self.tasks))
         self._wait = 0  # calls until the next measurement
         self._record: StepRecord | None = None
+        self._met = False  # other ranks, and their names
 
     @property
     def due(self) -> bool:
@@ -176,6 +177,9 @@ class AffinityMeter:
             self._wait -= 1
             return False
         optimizer = unwrapped(optimizer)
+        if not self._met:
+            check_names(self.tasks, self.ranks)
+            self._met = True
         given = {"shared": shared, "lr": lr, "optimizer": optimizer, "reevaluate": reevaluate, "record": record}
         check_call(self.options, given)
         if self.method == "features":
@@ -210,8 +214,8 @@ class AffinityMeter:
             return None
         if record is self._record:
             raise ValueError(
-                "record is the one that was measured last, expected fan.last after this step's backward(): nothing went "
-                "backward through the FanOut since, or it is in eval mode"
+                "record is the one that was measured last, expected fan.last after this step's backward(): nothing "
+                "went backward through the FanOut since, or it is in eval mode"
             )
         self._record = record
         return features(counts, values, record, rate)

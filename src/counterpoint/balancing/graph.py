@@ -25,14 +25,14 @@ class Leaves:
         stops: Tensors beyond which nothing is looked for: the features.
 
     Attributes:
-        reentrant: Whether a graph that was looked at holds a reentrant checkpoint, in which leaves are hidden.
+        functions: Nodes written in Python that were passed on the way.
     """
 
     def __init__(self, shared: Collection[Tensor], stops: Sequence[Tensor] = ()) -> None:
         self._excluded = {id(tensor) for tensor in (*shared, *stops)}
         self._stops: set[Edge] = {(stop.grad_fn, stop.output_nr) for stop in stops if stop.grad_fn is not None}
         self._barren: dict[Node, bool] = {}
-        self.reentrant = False
+        self.functions: list[Node] = []
 
     def of(self, loss: Tensor) -> list[Tensor]:
         """The leaves that require gradients and that ``loss`` depends on, in a fixed order."""
@@ -51,7 +51,8 @@ class Leaves:
             if node in seen or self._barren.get(node, False):
                 continue
             seen.add(node)
-            self.reentrant = self.reentrant or is_reentrant(node)
+            if hasattr(type(node), "_forward_cls"):
+                self.functions.append(node)
             leaf = getattr(node, "variable", None)
             if leaf is not None and not edges:
                 self._barren[node] = id(leaf) in self._excluded

@@ -102,8 +102,8 @@ def checked_layout(tensors: Sequence[Tensor], before: Shapes | None) -> Shapes:
             _check_comparable(tensor)
     if within_transform(tensors):
         raise TypeError(
-            "FanOut is called within a transform of torch.func (grad, vmap, jvp) or forward_ad, expected loss.backward(), which is "
-            "where gradients are balanced; .eval() makes a FanOut hand features on, plain, in transforms as well"
+            "FanOut is called within a transform of torch.func (grad, vmap, jvp) or forward_ad, expected "
+            "loss.backward(), which is where gradients are balanced; .eval() makes a FanOut hand features on, plain, in transforms as well"
         )
     shapes = tuple(() if tensor.is_nested else tuple(tensor.shape[1:]) for tensor in tensors)
     if before is None or before == shapes:
@@ -126,8 +126,9 @@ def within_transform(tensors: Sequence[Tensor]) -> bool:
         return False
     if any(torch._C._functorch.is_functorch_wrapped_tensor(tensor) for tensor in tensors):  # noqa: SLF001
         return True
-    dual = forward_ad._current_level >= 0  # noqa: SLF001
-    return dual and any(forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors)
+    if forward_ad._current_level < 0:  # noqa: SLF001
+        return False
+    return any(forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors)  # type: ignore[no-untyped-call]
 
 
 def by_task(

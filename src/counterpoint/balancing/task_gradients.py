@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from counterpoint.balancing.graph import Leaves, check_reachable, one_task_alone
+from counterpoint.balancing.graph import Leaves, check_reachable, is_reentrant, one_task_alone
+from counterpoint.balancing.weightings.uniform import Uniform
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -33,6 +34,7 @@ class FeatureGradients:
         self.features = features
         leaves = Leaves((), features)
         self.own = {task: leaves.of(loss) for task, loss in losses.items()}
+        _check_balanced_once(leaves)
 
     def row(self, task: str, *, with_own: bool = True) -> tuple[Row, Row]:
         """One task's gradients with respect to the features, and to the leaves it reaches past them.
@@ -88,6 +90,7 @@ class ParameterGradients:
         self.shared = shared
         self._leaves = Leaves(shared)
         self.own = {task: self._leaves.of(loss) for task, loss in losses.items()}
+        _check_balanced_once(self._leaves)
         self._sparse: dict[str, dict[int, Tensor | None]] = {}  # entries by task and parameter, None for all of them
 
     def row(self, task: str, *, with_own: bool = True, last: bool = False) -> tuple[Row, Row]:
@@ -101,7 +104,7 @@ class ParameterGradients:
         if all(gradient is None for gradient in gradients[: len(self.shared)]):
             raise not_connected(task)
         shared = gradients[: len(self.shared)]
-        if self._leaves.reentrant:
+        if any(map(is_reentrant, self._leaves.functions)):
             check_reachable(self.shared, shared, f"the loss of task {task!r}")
         self._sparse[task] = _entries(shared)
         return _dense(shared), gradients[len(self.shared) :]
@@ -146,6 +149,21 @@ class ParameterGradients:
             sparse = total is not None and known and len(known) == len(held)
             found.append(_only(total, torch.cat(known, dim=1)) if total is not None and sparse else total)
         return tuple(found)
+
+
+def _check_balanced_once(leaves: Leaves) -> None:
+    """Raises ValueError for a FanOut on the way, which would balance the gradient of each task alone.
+
+    In a compiled model the other tasks' gradients are then zeros rather than absent, and MGDA gives these all the
+    weight. The plain sum passes gradients as they are.
+    """
+    for node in leaves.functions:
+        fan = getattr(node, "fan", None)
+        if hasattr(node, "features") and not isinstance(getattr(fan, "weighting", None), Uniform | None):
+            raise ValueError(
+                "the losses went through a FanOut in train mode, which balances gradients itself, expected one that "
+                "hands features on: call its .eval(), or fan.sum(losses).backward() instead of backward(losses, ...)"
+            )
 
 
 def _grad(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Tensor] | None, *, keep: bool) -> Row:

@@ -68,8 +68,8 @@ class Trajectory:
         if len(self._record) < 2:
             lost = f" ({self.unknown} are not finite)" if self.unknown else ""
             raise ValueError(
-                f"{len(self._record)} of {len(x)} points{lost} set a new lowest training loss, expected at least 2: the "
-                "training loss never fell, or was recorded too seldom"
+                f"{len(self._record)} of {len(x)} points{lost} set a new lowest training loss, expected at least 2: "
+                "the training loss never fell, or was recorded too seldom"
             )
 
     @cached_property
@@ -149,8 +149,8 @@ def unknown_points(single: Sequence[Trajectory], multi: Sequence[Trajectory]) ->
         unknown = sum(run.unknown for run in runs)
         if unknown:
             points = unknown + sum(len(run.losses) for run in runs)
-            seeds = [str(seed) for seed, run in enumerate(runs) if run.unknown]
-            where = f" (trajectory {', '.join(seeds)} of {len(runs)}, from 0)" if len(runs) > 1 else ""
+            seeds = [str(seed) for seed, run in enumerate(runs, 1) if run.unknown]
+            where = f" (runs {', '.join(seeds)} of {len(runs)})" if len(runs) > 1 else ""
             notes.append(
                 f"{unknown} of {points} {name} points are left out, where the value or the training loss is NaN or "
                 f"infinite{where}: the curve runs straight past them"

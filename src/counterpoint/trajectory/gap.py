@@ -123,7 +123,12 @@ def generalization_gap(
         losses=losses,
         single_steps=np.stack([run.step_at(losses) for run in ours]),
         multi_steps=np.stack([run.step_at(losses) for run in theirs]),
-        notes=(*unknown_points(ours, theirs), *_rises("single-task", ours), *_rises("multi-task", theirs), *_beyond(runs, high, low)),
+        notes=(
+            *unknown_points(ours, theirs),
+            *_rises("single-task", ours),
+            *_rises("multi-task", theirs),
+            *_beyond(runs, high, low),
+        ),
     )
 
 
