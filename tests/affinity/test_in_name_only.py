@@ -100,7 +100,7 @@ def test_a_record_counts_once():
     meter.step(net.losses(), record=net.fan.last, lr=LR)
     sum(net.eval().losses().values()).backward()
     with pytest.raises(
-        ValueError, match="record is the one that was measured last, expected fan.last after this step's"
+        ValueError, match=r"record is the one that was measured last, expected fan\.last after this step's"
     ):
         meter.step(net.losses(), record=net.fan.last, lr=LR)
     sum(net.train().losses().values()).backward()

@@ -31,7 +31,10 @@ FEATURES = {
     "CSR": (lambda: eye().to_sparse_csr().requires_grad_(), "of layout torch.sparse_csr"),
     "BSR": (lambda: eye().to_sparse_bsr((2, 2)).requires_grad_(), "of layout torch.sparse_bsr"),
     "MKLDNN": (lambda: eye().to_mkldnn().requires_grad_(), "of layout torch._mkldnn"),
-    "complex": (lambda: (eye() * 1j).requires_grad_(), "torch.complex64, expected real numbers"),
+    "complex": (
+        lambda: torch.eye(4, dtype=torch.complex64, requires_grad=True),
+        "torch.complex64, expected real numbers",
+    ),
     "packed": (packed, r"a PackedSequence, expected tensors: hand over packed\.data"),
     "several packed": (lambda: [packed(), packed()], "a PackedSequence"),
     "one of several": (lambda: [eye().requires_grad_(), eye().to_sparse().requires_grad_()], "of layout"),

@@ -136,9 +136,9 @@ def test_the_record_itself_will_do_and_what_has_no_products_is_told_in_one_line(
     assert conflict(fan.last, ["c", "d"]).tasks == ("c", "d")
     assert conflict(fan.last).mean_cosine == pytest.approx(-1.0)
     assert conflict(fan.last.gram.to_sparse()).mean_cosine == pytest.approx(-1.0)
-    for given in (fan, "gram", {"a": 1}, [[1, 2], [3]], np.eye(2) * 1j, torch.eye(2) * 1j):
+    for wrong in (fan, "gram", {"a": 1}, [[1, 2], [3]], np.eye(2) * 1j, torch.eye(2) * 1j):
         with pytest.raises(
-            TypeError, match=f"gram is a {type(given).__name__}, expected real inner products"
+            TypeError, match=f"gram is a {type(wrong).__name__}, expected real inner products"
         ) as caught:
-            conflict(given)
+            conflict(wrong)
         assert "\n" not in str(caught.value)

@@ -284,10 +284,8 @@ def test_points_without_a_metric_are_left_out_and_said_to_be():
     assert "(runs 1, 2 of 2)" in multi
     assert "1 of 32 single-task points" in repr(gap)
     assert gap.losses[-1] == pytest.approx(0.6)  # the last point is one of them
-    assert optimization_deficit(with_holes(), with_holes(2)).notes == (
-        "1 of 16 multi-task points are left out, where the value or the training loss is NaN or infinite: the curve runs "
-        "straight past them",
-    )
+    (note,) = optimization_deficit(with_holes(), with_holes(2)).notes
+    assert note.startswith("1 of 16 multi-task points are left out, where the value or the training loss is NaN")
     assert optimization_deficit(with_holes(), with_holes()).notes == ()
     with pytest.raises(ValueError, match=r"1 of 16 points \(15 are not finite\) set a new lowest training loss"):
         with_holes(*range(15))

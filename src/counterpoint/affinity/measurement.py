@@ -145,8 +145,8 @@ def lookahead(
     if any(moving) and not stays and bool((table[1:] == table[0]).all()):
         warnings.warn(
             "lookahead found the same losses after every task's step, to the last bit, expected reevaluate() to "
-            "compute them with the shared parameters as they are then: it may use another model or kept outputs, or the "
-            "learning rate is too small to move anything",
+            "compute them with the shared parameters as they are then: it may use another model or kept outputs, or "
+            "the learning rate is too small to move anything",
             stacklevel=4,  # whoever called the meter
         )
     known = np.isfinite(losses[0])

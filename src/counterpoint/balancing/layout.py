@@ -103,7 +103,8 @@ def checked_layout(tensors: Sequence[Tensor], before: Shapes | None) -> Shapes:
     if within_transform(tensors):
         raise TypeError(
             "FanOut is called within a transform of torch.func (grad, vmap, jvp) or forward_ad, expected "
-            "loss.backward(), which is where gradients are balanced; .eval() makes a FanOut hand features on, plain, in transforms as well"
+            "loss.backward(), which is where gradients are balanced; .eval() makes a FanOut hand features on, plain, in "
+            "transforms as well"
         )
     shapes = tuple(() if tensor.is_nested else tuple(tensor.shape[1:]) for tensor in tensors)
     if before is None or before == shapes:
@@ -128,7 +129,8 @@ def within_transform(tensors: Sequence[Tensor]) -> bool:
         return True
     if forward_ad._current_level < 0:  # noqa: SLF001
         return False
-    return any(forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors)  # type: ignore[no-untyped-call]
+    duals = [forward_ad.unpack_dual(tensor) for tensor in tensors]  # type: ignore[no-untyped-call]
+    return any(dual.tangent is not None for dual in duals)
 
 
 def by_task(
