@@ -98,13 +98,13 @@ def checked_layout(tensors: Sequence[Tensor], before: Shapes | None) -> Shapes:
             call, the layout may not.
     """
     for tensor in tensors:
-        if tensor.requires_grad:  # others, such as a sparse adjacency matrix, are handed on as they are
+        if tensor.requires_grad or tensor.is_complex():  # a sparse adjacency matrix is handed on as it is
             _check_comparable(tensor)
     if within_transform(tensors):
         raise TypeError(
             "FanOut is called within a transform of torch.func (grad, vmap, jvp) or forward_ad, expected "
-            "loss.backward(), which is where gradients are balanced; .eval() makes a FanOut hand features on, plain, in "
-            "transforms as well"
+            "loss.backward(), where gradients are balanced; .eval() makes a FanOut hand features on, plain, within "
+            "transforms, too"
         )
     shapes = tuple(() if tensor.is_nested else tuple(tensor.shape[1:]) for tensor in tensors)
     if before is None or before == shapes:
@@ -125,7 +125,8 @@ def within_transform(tensors: Sequence[Tensor]) -> bool:
     """Whether one is what ``torch.func`` hands to a function that it transforms, or carries a forward derivative."""
     if torch.compiler.is_compiling():  # which cannot trace this question, and has an answer of its own
         return False
-    if any(torch._C._functorch.is_functorch_wrapped_tensor(tensor) for tensor in tensors):  # noqa: SLF001
+    functorch = torch._C._functorch  # noqa: SLF001
+    if functorch.peek_interpreter_stack() is not None and any(map(functorch.is_functorch_wrapped_tensor, tensors)):
         return True
     if forward_ad._current_level < 0:  # noqa: SLF001
         return False
