@@ -9,6 +9,7 @@ import sys
 from datetime import timedelta
 
 import numpy as np
+import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -112,6 +113,14 @@ def features():
             meter.step(losses, record=net.fan.last, lr=LR)
         found.append(meter.compute().values)
     np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+def names_in_another_order():
+    """As a set of names gives them in processes whose hashes differ."""
+    net, tasks = Net(), TASKS if dist.get_rank() == 0 else TASKS[::-1]
+    meter = AffinityMeter(tasks, every=1, process_group="world")
+    with pytest.raises(ValueError, match="in another order, on another rank, expected the same list on all"):
+        meter.step(net.losses(batches(0)), shared=net.encoder, lr=LR)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from counterpoint import MGDA, DiBS, FanOut
-from counterpoint.affinity.gradients import SharedGradients, checked_shared
+from counterpoint.affinity.gradients import SharedGradients
 from counterpoint.balancing.ranks import Ranks
 
 TASKS = ["a", "b", "c"]
@@ -204,17 +204,3 @@ def test_every_loss_unconnected_is_told():
     losses = plain(mlp(), torch.randn(8, 6, dtype=torch.float64), None)
     with pytest.raises(ValueError, match="loss of task 'a' is not connected"):
         gradients_of(losses, list(other.parameters()))
-
-
-def test_shared_is_checked():
-    layer = nn.Linear(2, 2)
-    assert len(checked_shared(layer)) == len(checked_shared([*layer.parameters(), layer.weight])) == 2
-    assert len(checked_shared(layer.weight)) == 1
-    with pytest.raises(TypeError, match="shared holds a str, expected parameters"):
-        checked_shared(["weight"])
-    with pytest.raises(ValueError, match="shared holds the result of a computation"):
-        checked_shared([layer.weight * 2])
-    used = layer.parameters()
-    list(used)
-    with pytest.raises(ValueError, match="a generator such as module"):
-        checked_shared(used)

@@ -13,5 +13,5 @@ pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch was built
 
 
 def test_two_ranks_measure_what_one_process_does(tmp_path):
-    ended = run(PROGRAMS, tmp_path, "full_batches", "partial_labels", "features")
+    ended = run(PROGRAMS, tmp_path, "full_batches", "partial_labels", "features", "names_in_another_order")
     assert ended.codes == [0, 0], ended.said

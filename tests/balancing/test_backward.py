@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from counterpoint import MGDA, DiBS, FanOut, GradNorm, Nash, NonFiniteGradientError, Uniform, backward, get_weighting
 from counterpoint.balancing.blockwise import BlockwiseGram
@@ -434,8 +435,7 @@ def bad(net):
         ),
         "weighting": (lambda: backward(losses, "mgda", shared=shared), TypeError, "get_weighting"),
         "frozen": (lambda: backward(losses, MGDA(), shared=[net.encoder[0].bias]), ValueError, "requires grad"),
-        "one tensor": (lambda: backward(losses, MGDA(), shared=net.extra), TypeError, "shared is a tensor"),
-        "no leaf": (lambda: backward(losses, MGDA(), shared=[z]), ValueError, "not a leaf"),
+        "no leaf": (lambda: backward(losses, MGDA(), shared=[z]), ValueError, "result of a computation"),
         "not tensors": (lambda: backward(losses, MGDA(), shared=["x"]), TypeError, "holds a str"),
         "budget": (
             lambda: backward(losses, MGDA(), shared=shared, memory="recompute", max_bytes=10),
@@ -450,7 +450,7 @@ def bad(net):
         "level": (lambda: backward(losses, get_weighting("excessmtl"), features=z), ValueError, "parameters"),
         "two batches": (lambda: backward(losses, get_weighting("modo"), shared=shared), ValueError, "two"),
         "group without": (lambda: backward(losses, MGDA(), shared=[{"lr": 1}]), ValueError, r"a dict of \['lr'\]"),
-        "number": (lambda: backward(losses, MGDA(), shared=3), TypeError, "is a int, expected parameters"),
+        "number": (lambda: backward(losses, MGDA(), shared=3), TypeError, "is a int, expected a module, parameters"),
         "heads list": (lambda: backward(losses, MGDA(), shared=shared, heads=["own"]), ValueError, "heads="),
         "scale name": (lambda: backward(losses, MGDA(), shared=shared, scale="x"), ValueError, "scale='x'"),
         "scaler": (lambda: backward(losses, MGDA(), shared=shared, grad_scaler=3), TypeError, "grad_scaler=3"),
@@ -603,3 +603,39 @@ def test_a_learned_weighting_is_not_bound_by_a_call_that_failed():
         backward(net.losses(), weighting, shared=net.shared(), tasks=["t0", "t1", "typo"], every=0)
     backward(net.losses(), weighting, shared=net.shared(), tasks=net.tasks)
     assert weighting.tasks == ("t0", "t1")
+
+
+def test_a_reentrant_checkpoint_is_refused_in_one_line_and_another_works():
+    """Its parameters are not in the graph: they would stay without a gradient, for good and without a word."""
+
+    def gradients(where, *, reentrant):
+        net = Net(2)
+        first, second = net.encoder[:2], net.encoder[2]
+        kind = {"use_reentrant": reentrant}
+        z = second(checkpoint(first, net.x.requires_grad_(), **kind) if where == "encoder" else first(net.x))
+        heads = [checkpoint(head, z, **kind) if where == "heads" else head(z) for head in net.heads]
+        losses = {task: (out - k).square().mean() for k, (task, out) in enumerate(zip(net.tasks, heads, strict=True))}
+        backward(losses, MGDA(), **({"features": z} if where == "heads" else {"shared": net.encoder}))
+        return [parameter.grad for parameter in net.encoder.parameters()]
+
+    for where in ("encoder", "heads"):
+        with pytest.raises(ValueError, match=r"expected checkpoint\(\.\.\., use_reentrant=False\)") as caught:
+            gradients(where, reentrant=True)
+        assert "\n" not in str(caught.value)
+        assert all(g is not None for g in gradients(where, reentrant=False)[::2])
+
+
+def test_losses_that_a_layer_balances_are_refused():
+    """One task at a time passes the layer; compiled heads then send it zeros for the others, and MGDA takes these."""
+    net = Net(2)
+    for weighting in (MGDA(), DiBS()):
+        fan = FanOut(weighting, net.tasks)
+        z = fan(net.encoder(net.x))
+        losses = {task: net.heads[k](z[task]).square().mean() for k, task in enumerate(net.tasks)}
+        with pytest.raises(ValueError, match="went through a FanOut in train mode, which balances gradients itself"):
+            backward(losses, MGDA(), shared=net.encoder)
+    for fan in (FanOut(MGDA(), net.tasks).eval(), FanOut(Uniform(), net.tasks)):  # these hand gradients on
+        z = fan(net.encoder(net.x))
+        losses = {task: net.heads[k](z[task]).square().mean() for k, task in enumerate(net.tasks)}
+        record = backward(losses, MGDA(), shared=net.encoder)
+        assert record.weights.sum() == pytest.approx(1.0)

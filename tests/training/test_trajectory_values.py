@@ -191,6 +191,34 @@ def test_a_task_whose_gradient_is_zero_has_no_part_in_the_conflict_of_others():
     assert found["magnitude_similarity", "c"] == 0.0
 
 
+def test_minibatches_of_ignored_labels_alone_have_no_gradient_of_that_task():
+    """Their loss is NaN, and autograd says zero: as a gradient it would be short, and as one of all the shortest."""
+
+    def without(batches_without):
+        def losses(module, batch):
+            found = module.losses(batch)
+            seen.append(len(batch[0]))
+            return found | {"c": found["c"] * torch.nan} if len(seen) in batches_without else found
+
+        seen = []
+        return losses
+
+    module, batch = TwoOptimizers(), TRAIN.rows(slice(0, 32))
+    shared = list(module.encoder.parameters())
+
+    def gradients(*batches_without):
+        found = Probing(module, shared, without(batches_without)).gradients(batch, 4)
+        return {(name, task): value for task, name, value in found}
+
+    whole, some, none = gradients(), gradients(2), gradients(1, 2, 3, 4)
+    assert math.isfinite(some["coherence", "c"])
+    assert some["gradient_norm", "c"] != whole["gradient_norm", "c"]
+    assert some["gradient_norm", "c"] > 0.5 * whole["gradient_norm", "c"]
+    assert math.isnan(none["gradient_norm", "c"])
+    assert math.isnan(none["coherence", "c"])
+    assert none["gradient_norm", "a"] == pytest.approx(whole["gradient_norm", "a"])
+
+
 def test_a_chunk_that_lacks_a_task_is_not_taken_for_loss_zero():
     module = TwoOptimizers()
     batch = TRAIN.rows(slice(None))

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.utils.parametrizations import weight_norm
+from torch.utils.checkpoint import checkpoint
 
 from counterpoint import (
     MGDA,
@@ -165,11 +166,15 @@ def test_closures_that_train_are_undone(measure, loss, message):
 @pytest.mark.parametrize(
     ("params", "error", "message"),
     [
-        ([], ValueError, "params holds no parameter that requires grad, expected at least one; a generator such as"),
+        (
+            [],
+            ValueError,
+            "params holds no parameter that requires grad, expected at least one that is trained; a generator",
+        ),
         ([torch.ones(3)], ValueError, "params holds no parameter that requires grad"),
-        (["weight"], TypeError, "params holds a str, expected parameters"),
+        (["weight"], TypeError, "params holds a str, expected a module, parameters"),
         ([W * 2], ValueError, "params holds the result of a computation, expected parameters"),
-        ([nn.Parameter(torch.ones(3) * 1j)], ValueError, r"complex numbers, of shape \[3\], expected real ones"),
+        ([nn.Parameter(torch.ones(3) * 1j)], TypeError, r"complex numbers, of shape \[3\], expected real ones"),
         ([W, nn.Parameter(W.data)], ValueError, r"shapes \[25\] and \[25\] share memory, expected each number once"),
         ([nn.Parameter(W.data[3:7]), W], ValueError, r"shapes \[25\] and \[4\] share memory"),
         ([nn.Parameter(W.data[:1].expand(4))], ValueError, r"shape \[4\] holds a number more than once, expected each"),
@@ -348,3 +353,19 @@ def test_a_graph_that_was_freed():
 )
 def test_conflict(gram, tasks, message):
     refused(ValueError, message, conflict, gram, tasks)
+
+
+@pytest.mark.parametrize("measure", CLOSURE)
+def test_parameters_that_a_reentrant_checkpoint_hides_are_told(measure):
+    """They are not in the graph, and would count as if the loss did not depend on them."""
+    first, second = nn.Linear(3, 3), nn.Linear(3, 1)
+    x = torch.randn(4, 3, requires_grad=True)
+
+    def loss(*, reentrant):
+        return second(torch.tanh(checkpoint(first, x, use_reentrant=reentrant))).square().mean()
+
+    message = (
+        r"shape \[3, 3\] is out of reach of the loss, whose graph holds a reentrant checkpoint, expected checkpoint\("
+    )
+    refused(ValueError, message, measure, lambda: loss(reentrant=True), [*first.parameters(), *second.parameters()])
+    measure(lambda: loss(reentrant=False), [*first.parameters(), *second.parameters()])

@@ -122,3 +122,23 @@ def test_of_the_last_step():
     z = fan(encoder(torch.ones(4, 3)))
     (z["a"].sum() - z["b"].sum()).backward()
     assert conflict(fan.last.gram, fan.last.tasks).mean_cosine == pytest.approx(-1.0)
+
+
+def test_the_record_itself_will_do_and_what_has_no_products_is_told_in_one_line():
+    fan = FanOut(MGDA(), ["a", "b"])
+    with pytest.raises(
+        TypeError, match=r"gram is None, as fan\.last is before the first backward pass, expected real inn"
+    ):
+        conflict(fan.last)
+    z = fan(torch.ones(3, 2, requires_grad=True))
+    (z["a"].sum() - 2 * z["b"].sum()).backward()
+    assert conflict(fan.last).tasks == ("a", "b")
+    assert conflict(fan.last, ["c", "d"]).tasks == ("c", "d")
+    assert conflict(fan.last).mean_cosine == pytest.approx(-1.0)
+    assert conflict(fan.last.gram.to_sparse()).mean_cosine == pytest.approx(-1.0)
+    for wrong in (fan, "gram", {"a": 1}, [[1, 2], [3]], np.eye(2) * 1j, torch.eye(2) * 1j):
+        with pytest.raises(
+            TypeError, match=f"gram is a {type(wrong).__name__}, expected real inner products"
+        ) as caught:
+            conflict(wrong)
+        assert "\n" not in str(caught.value)

@@ -72,7 +72,7 @@ def test_through_the_sum_of_a_fan(two_tasks):
     plain = top_eigenvalues(lambda: loss("a") + loss("b"), model.encoder)
     close(summed, plain.values)
     assert model.fan_out.last is None
-    assert model.fan_out._heard.losses is None
+    assert model.fan_out._pass._context.losses is None
 
 
 def quadratic(spectrum, seed=0):

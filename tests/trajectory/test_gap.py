@@ -264,3 +264,28 @@ def test_a_gap_prints_in_one_line():
     single, multi = ([Trajectory(loss, shift - loss + seed / 100) for seed in range(3)] for shift in (0.0, 0.5))
     assert repr(generalization_gap(single, multi)) == "Gap(+0.5 [+0.5, +0.5], 3 seeds, 25 places)"
     assert repr(generalization_gap(single[:1], multi[:1])) == "Gap(+0.5 [-inf, +inf], 1 seed, 25 places)"
+
+
+def with_holes(*holes):
+    losses = np.linspace(2.0, 0.5, 16)
+    values = 1 - losses / 4
+    values[list(holes)] = np.nan
+    return Trajectory(losses, values)
+
+
+def test_points_without_a_metric_are_left_out_and_said_to_be():
+    gap = generalization_gap([with_holes(), with_holes(3)], [with_holes(15), with_holes(4, 5)])
+    single, multi = gap.notes
+    assert single.startswith(
+        "1 of 32 single-task points are left out, where the value or the training loss is NaN or inf"
+    )
+    assert "(runs 2 of 2)" in single
+    assert multi.startswith("3 of 32 multi-task points are left out")
+    assert "(runs 1, 2 of 2)" in multi
+    assert "1 of 32 single-task points" in repr(gap)
+    assert gap.losses[-1] == pytest.approx(0.6)  # the last point is one of them
+    (note,) = optimization_deficit(with_holes(), with_holes(2)).notes
+    assert note.startswith("1 of 16 multi-task points are left out, where the value or the training loss is NaN")
+    assert optimization_deficit(with_holes(), with_holes()).notes == ()
+    with pytest.raises(ValueError, match=r"1 of 16 points \(15 are not finite\) set a new lowest training loss"):
+        with_holes(*range(15))

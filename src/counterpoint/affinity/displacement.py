@@ -86,6 +86,8 @@ class NextStep:
         shadows = [torch.nn.Parameter(parameter.detach().clone()) for parameter in self.parameters]
         for shadow, gradient in zip(shadows, row, strict=True):
             shadow.grad = None if gradient is None else gradient.detach().to(shadow.dtype).clone()
+            if shadow.grad is not None and isinstance(self.optimizer, torch.optim.SparseAdam):
+                shadow.grad = shadow.grad.to_sparse(1)  # it takes no other, and leaves rows without an entry alone
         optimizer = self._shadow(shadows)
         kind = type(self.optimizer)
         step = kind.step
@@ -162,15 +164,23 @@ def learning_rates(
     elif optimizer is None:
         raise ValueError("lr is missing, expected the learning rate, or optimizer= to take it from")
     elif parameters is None:
-        rates = [float(group["lr"]) for group in optimizer.param_groups]
+        rates = [_rate(group, optimizer) for group in optimizer.param_groups]
     else:
         _check_holds(optimizer, parameters)
-        of = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
-        rates = [float(of[id(parameter)]) for parameter in parameters]
+        of = {id(p): _rate(group, optimizer) for group in optimizer.param_groups for p in group["params"]}
+        rates = [of[id(parameter)] for parameter in parameters]
     for rate in rates:
         if not 0 <= rate < float("inf"):
             raise ValueError(f"lr={rate}, expected a finite number of at least 0")
     return rates
+
+
+def _rate(group: dict[str, Any], optimizer: Optimizer) -> float:
+    if "lr" not in group:
+        raise ValueError(
+            f"{type(optimizer).__name__} has param groups without 'lr', expected lr= to say how far to step"
+        )
+    return float(group["lr"])
 
 
 def one_rate(rates: Sequence[float]) -> float:
@@ -203,24 +213,28 @@ def preconditioners(parameters: Sequence[Tensor], optimizer: Optimizer) -> list[
     found = [_preconditioner(p, state, group_of[id(p)]) for p, state in zip(parameters, states, strict=True)]
     if all(one is None for one in found):
         raise ValueError(
-            f"{type(optimizer).__name__} holds no second moments, expected an optimizer such as Adam: use "
-            "rule='sgd', or rule='optimizer' for its own next step"
+            f"{type(optimizer).__name__} holds no second moment for each number, expected an optimizer such as Adam: "
+            "use rule='sgd', or rule='optimizer' for its own next step"
         )
     # What has never had a gradient has no step size yet.
     return [torch.zeros_like(p) if one is None else one for p, one in zip(parameters, found, strict=True)]
 
 
 def _preconditioner(parameter: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor | None:
-    eps = float(group.get("eps", 0.0))
-    if "exp_avg_sq" in state and "step" in state and state["exp_avg_sq"].shape == parameter.shape:
+    """``None`` where there is no second moment for each number, used as Adam and RMSprop use theirs."""
+    eps = group.get("eps", 0.0)
+    # Adafactor keeps moments of rows and columns and two eps; Adadelta has a numerator of its own.
+    if "step" not in state or "acc_delta" in state or not isinstance(eps, (int, float, Tensor)):
+        return None
+    if "exp_avg_sq" in state and state["exp_avg_sq"].shape == parameter.shape and "betas" in group:
         second: Tensor = state.get("max_exp_avg_sq", state["exp_avg_sq"])
         correction: float = 1.0 - float(group["betas"][1]) ** float(state["step"])
-        return 1.0 / ((second / correction).sqrt() + eps)
-    if "square_avg" in state and "step" in state:
+        return 1.0 / ((second / correction).sqrt() + float(eps))
+    if "square_avg" in state:
         square: Tensor = state["square_avg"]
         if "grad_avg" in state:  # centred
             square = square - state["grad_avg"] ** 2
-        return 1.0 / (square.sqrt() + eps)
+        return 1.0 / (square.sqrt() + float(eps))
     return None
 
 

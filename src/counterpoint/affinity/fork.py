@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from counterpoint.affinity.unbalanced import is_fan
+from counterpoint.balancing.fan_node import is_fan_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from counterpoint.balancing.graph import Edge, Node
 
@@ -64,11 +64,6 @@ class Fork:
             alone = was is None and id(getattr(node, "variable", None)) not in self._positions
             self._owner[node] = task if alone else _SEVERAL
             stack.extend(child for child, _ in node.next_functions if child is not None)
-
-    @property
-    def nodes(self) -> Iterable[Node]:
-        """All nodes of the losses' graphs."""
-        return self._owner
 
     @property
     def exists(self) -> bool:
@@ -191,7 +186,7 @@ class Fork:
 def _past_fan(edge: Edge) -> Edge:
     """The features that a FanOut's copy is of, for a copy; the edge itself otherwise."""
     node, output = edge
-    if not is_fan(node):
+    if not is_fan_out(node):
         return edge
     place: Edge = node.next_functions[output % node.use.width]
     return _past_fan(place)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from counterpoint.affinity.fork import Fork
-from counterpoint.affinity.unbalanced import nodes_of, unbalanced
+from counterpoint.balancing.graph import check_reachable, is_reentrant, nodes_of, one_task_alone
+from counterpoint.balancing.running_pass import single_task
 from counterpoint.balancing.task_gradients import not_connected
-from counterpoint.leaves import trained_leaves
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from counterpoint.balancing.ranks import Ranks
@@ -71,12 +71,13 @@ class SharedGradients:
         own: Row = [None] * len(self.shared)
         if task in self.losses:
             fork = self._fork
-            own = fork.row(list(self.losses).index(task)) if fork is not None else self._alone(task)
+            with one_task_alone():
+                own = fork.row(list(self.losses).index(task)) if fork is not None else self._alone(task)
         return self._over_ranks(task, own)
 
     def unbalanced(self) -> AbstractContextManager[None]:
         """Within it, gradients pass FanOut layers as they are. Rows are to be asked for in there."""
-        return unbalanced(nodes_of(self.losses.values()) if self._fork is None else self._fork.nodes)
+        return single_task("passed")
 
     def rows(self) -> list[Row]:
         """Those of all tasks."""
@@ -88,42 +89,23 @@ class SharedGradients:
 
     def columns(self) -> list[Tensor | None] | None:
         """Those of all tasks with respect to each parameter, [P, ...]; ``None`` where they come one by one."""
-        columns = None if self._fork is None or self.ranks.active else self._fork.columns()
+        with one_task_alone():
+            columns = None if self._fork is None or self.ranks.active else self._fork.columns()
         if columns is not None and all(column is None for column in columns):
             raise not_connected(self.tasks[0])
         return columns
-
-    def _check_reachable(self, task: str, own: Row) -> None:
-        """Parameters within a reentrant checkpoint are not in the graph: they would be taken for unused."""
-        if any(node.name() == "CheckpointFunctionBackward" for node in nodes_of([self.losses[task]])):
-            missing = next(p for p, gradient in zip(self.shared, own, strict=True) if gradient is None)
-            raise ValueError(
-                f"a shared parameter of shape {list(missing.shape)} is out of reach of the loss of task {task!r}, "
-                "whose graph holds a reentrant checkpoint, expected checkpoint(..., use_reentrant=False)"
-            )
-        if all(gradient is None for gradient in own):
-            raise not_connected(task)
 
     def _alone(self, task: str) -> Row:
         return list(torch.autograd.grad(self.losses[task], self.shared, retain_graph=True, allow_unused=True))
 
     def _over_ranks(self, task: str, own: Row) -> Row:
         if task in self.losses and any(gradient is None for gradient in own):
-            self._check_reachable(task, own)
+            if any(map(is_reentrant, nodes_of([self.losses[task]]))):
+                check_reachable(self.shared, own, f"the loss of task {task!r}")
+            if all(gradient is None for gradient in own):
+                raise not_connected(task)
         own = [gradient.to_dense() if gradient is not None and gradient.is_sparse else gradient for gradient in own]
         if not self.ranks.active:
             return own
         factor = self.ranks.size / self.counts[task]
         return [part * factor for part in self.ranks.mean(own, self.shared)]
-
-
-def checked_shared(shared: nn.Module | Iterable[Tensor] | None) -> list[Tensor]:
-    """The parameters that require gradients, each once.
-
-    Raises:
-        ValueError: if there are none, or one is no leaf.
-        TypeError: if something is not a tensor.
-    """
-    if shared is None:
-        raise ValueError("shared is missing, expected the shared parameters or the module that holds them")
-    return trained_leaves("shared", shared)

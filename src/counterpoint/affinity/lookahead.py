@@ -51,6 +51,11 @@ def look_ahead(
         before = dict(gradients.losses)
         if baseline:
             before = _checked(place.evaluate(reevaluate), gradients.losses)
+            if any(before[task] is loss for task, loss in gradients.losses.items()):
+                raise ValueError(
+                    "reevaluate returns the losses that were given, expected a closure that computes them anew: the "
+                    "shared parameters are elsewhere when it is called"
+                )
         table = [_on_host(before, gradients.tasks)]
         for task in gradients.tasks:
             row = gradients.row(task)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from counterpoint.balancing.ranks import Ranks
 
     Matrix = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
 
 # What lookahead may hold of task gradients for the sake of cosines, if nobody says.
 _SPARE_BYTES = 256 << 20
@@ -40,7 +43,8 @@ class Measured:
 
     Attributes:
         tasks: The P tasks that have a loss, on any rank.
-        affinities: [P, P]; not finite where a loss or gradient is not, or a loss to divide by is zero.
+        affinities: [P, P]; not finite where a loss or gradient is not, a loss to divide by is zero, or the gradient of
+            the task that steps is.
         cosines: [P, P]; NaN where a gradient is zero or was not kept.
     """
 
@@ -56,6 +60,18 @@ class Measured:
         known = np.zeros_like(affinities, dtype=bool)
         known[at] = True
         return affinities, cosines, known
+
+
+def check_names(tasks: Sequence[str], ranks: Ranks) -> None:
+    """Raises ValueError if another rank has other tasks, or another order: numbers are summed by position."""
+    if not ranks.active:
+        return
+    digest = float(int.from_bytes(hashlib.sha256("\0".join(tasks).encode()).digest()[:4], "big"))
+    if float(ranks.sum(torch.tensor([digest], dtype=torch.float64))) != ranks.size * digest:
+        raise ValueError(
+            f"tasks are {list(tasks)} here and others, or in another order, on another rank, expected the same list on "
+            "all: a set has an order of its own in each process"
+        )
 
 
 def joined(losses: Mapping[str, Tensor], tasks: Sequence[str], ranks: Ranks) -> tuple[dict[str, int], Matrix]:
@@ -83,8 +99,11 @@ def first_order(
     """-<theta_i - theta, g_j> / L_j."""
     with _gradients_only(gradients):
         gram, fall = products(gradients, rule, max_bytes=max_bytes, sketch=sketch)
+    known = np.isfinite(values)
+    moving = gram.diagonal().numpy() != 0.0
     with np.errstate(all="ignore"):
-        return Measured(gradients.tasks, fall.numpy() / values, cosines(gram))
+        # What has no gradient says nothing: to first order nobody's step moves it.
+        return Measured(gradients.tasks, *_known(fall.numpy() / values, cosines(gram), known & moving, known & moving))
 
 
 def lookahead(
@@ -100,10 +119,12 @@ def lookahead(
     """1 - L_j(theta_i) / L_j(theta)."""
     tasks, ranks = gradients.tasks, gradients.ranks
     rows: list[Row] = []
+    moving: list[bool] = []
     one = sum(parameter.numel() * parameter.element_size() for parameter in gradients.shared)
     room = one * (len(tasks) + 1) <= (_SPARE_BYTES if max_bytes is None else max_bytes)
 
     def see(row: Row) -> None:
+        moving.append(any(part is not None and bool(part.any()) for part in row))
         if sketch is not None:
             rows.append([sketch(row, gradients.shared)])
         elif room:
@@ -120,8 +141,17 @@ def lookahead(
     if rows:
         with full_precision(gradients.shared[0].device.type):
             gram = TaskGradients(rows).gram_on_host()
+    stays = getattr(rule, "everywhere", None) == 0.0  # a learning rate of zero
+    if any(moving) and not stays and bool((table[1:] == table[0]).all()):
+        warnings.warn(
+            "lookahead found the same losses after every task's step, to the last bit, expected reevaluate() to "
+            "compute them with the shared parameters as they are then: it may use another model or kept outputs, or "
+            "the learning rate is too small to move anything",
+            stacklevel=4,  # whoever called the meter
+        )
+    known = np.isfinite(losses[0])
     with np.errstate(all="ignore"):
-        return Measured(tasks, 1.0 - losses[1:] / losses[0], cosines(gram))
+        return Measured(tasks, *_known(1.0 - losses[1:] / losses[0], cosines(gram), known & moving, known))
 
 
 def features(counts: Mapping[str, int], values: Matrix, record: StepRecord, lr: float) -> Measured:
@@ -129,7 +159,27 @@ def features(counts: Mapping[str, int], values: Matrix, record: StepRecord, lr: 
     at = [record.tasks.index(task) for task in counts]
     gram = record.gram.detach().to("cpu", torch.float64)[at][:, at]
     with np.errstate(all="ignore"):
-        return Measured(tuple(counts), lr * gram.numpy() / values, cosines(gram))
+        known = np.isfinite(values) & (gram.diagonal().numpy() != 0.0)
+        return Measured(tuple(counts), *_known(lr * gram.numpy() / values, cosines(gram), known, known))
+
+
+def _known(affinities: Matrix, angles: Matrix, steps: Mask, affected: Mask) -> tuple[Matrix, Matrix]:
+    """Affinities and cosines, NaN for tasks that are there in name only.
+
+    Compiled models, reentrant checkpoints and stacked heads give a task without labels a gradient of zeros, and the
+    loss of no rows is NaN with the same gradient: a step on it would count as one that helps and harms nobody.
+
+    Args:
+        affinities: [P, P].
+        angles: Their cosines, [P, P].
+        steps: [P], the tasks whose steps are known.
+        affected: [P], the tasks on which effects are known.
+    """
+    both = steps & affected
+    return (
+        np.where(steps[:, None] & affected, affinities, np.nan),
+        np.where(both[:, None] & both, angles, np.nan),
+    )
 
 
 def cosines(gram: Tensor) -> Matrix:

@@ -10,23 +10,25 @@ from torch import Tensor, nn
 
 from counterpoint.affinity.affinity import Affinity
 from counterpoint.affinity.displacement import LearningRate, Rule, displacement, learning_rates, one_rate, unwrapped
-from counterpoint.affinity.gradients import SharedGradients, checked_shared
-from counterpoint.affinity.measurement import features, first_order, joined, lookahead
+from counterpoint.affinity.gradients import SharedGradients
+from counterpoint.affinity.measurement import check_names, features, first_order, joined, lookahead
 from counterpoint.affinity.options import Baseline, Method, Options, check_call, checked_values
 from counterpoint.affinity.sketch import CountSketch
 from counterpoint.affinity.statistics import PhasedMoments
 from counterpoint.balancing.losses import checked_losses
 from counterpoint.balancing.ranks import Group, Ranks
 from counterpoint.names import checked_names
+from counterpoint.parameters import trainable_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch.optim import Optimizer
 
     from counterpoint.affinity.measurement import Measured
     from counterpoint.balancing import StepRecord
+    from counterpoint.parameters import Given
 
 
 class AffinityMeter:
@@ -48,9 +50,9 @@ class AffinityMeter:
     random numbers and the optimizer are bit for bit as before, also when something raises.
 
     - Tasks may be missing from a batch: their rows and columns do not count in this step.
-    - Where a loss or a gradient is not finite, or the loss to divide by is exactly zero, the entries concerned do not
-      count and ``skipped`` grows. A negative loss turns the sign of its column around: affinities are meant for
-      positive losses.
+    - Where a loss or a gradient is not finite, the loss to divide by is exactly zero, or the gradient of the task that
+      steps is (as compiled models make that of a task without labels), the entries concerned do not count and
+      ``skipped`` grows. A negative loss turns the sign of its column around: affinities are meant for positive losses.
     - Through a :class:`FanOut` gradients pass unweighted: each task steps alone.
 
     Args:
@@ -119,6 +121,8 @@ class AffinityMeter:
         self._affinities = PhasedMoments(len(self.tasks))
         self._cosines = PhasedMoments(len(self.tasks))
         self._wait = 0  # calls until the next measurement
+        self._record: StepRecord | None = None
+        self._met = False  # other ranks, and their names
 
     @property
     def due(self) -> bool:
@@ -139,7 +143,7 @@ class AffinityMeter:
         self,
         losses: Mapping[str, Tensor],
         *,
-        shared: nn.Module | Iterable[Tensor] | None = None,
+        shared: Given | None = None,
         lr: LearningRate | None = None,
         optimizer: Optimizer | None = None,
         reevaluate: Callable[[], Mapping[str, Tensor]] | None = None,
@@ -151,12 +155,12 @@ class AffinityMeter:
         Args:
             losses: The scalar loss of each task that has one for this batch, with its graph (not for ``"features"``),
                 not multiplied by a loss scale.
-            shared: The shared parameters, or the module that holds them; those that do not require gradients are left
-                out. Not for ``"features"``.
+            shared: The module that holds the shared parameters, the parameters, one of them, or param groups of an
+                optimizer; those that do not require gradients are left out. Not for ``"features"``.
             lr: The learning rate; the optimizer's by default. Not for ``rule="optimizer"``, which has its own.
             optimizer: The optimizer that trains the shared parameters.
             reevaluate: For ``"lookahead"``: computes ``losses`` again, from the same batch.
-            record: For ``"features"``: ``fan.last``.
+            record: For ``"features"``: ``fan.last``, after this step's backward pass.
             model: For ``"lookahead"``: a module to put back with all its parts. Modules are recognized when they are
                 called; this is for what is changed before.
 
@@ -173,6 +177,9 @@ class AffinityMeter:
             self._wait -= 1
             return False
         optimizer = unwrapped(optimizer)
+        if not self._met:
+            check_names(self.tasks, self.ranks)
+            self._met = True
         given = {"shared": shared, "lr": lr, "optimizer": optimizer, "reevaluate": reevaluate, "record": record}
         check_call(self.options, given)
         if self.method == "features":
@@ -180,7 +187,9 @@ class AffinityMeter:
             measured = self._compare_features(losses, record, lr, optimizer)
         else:
             try:
-                measured = self._step_alone(losses, checked_shared(shared), lr, optimizer, reevaluate, model, shared)
+                assert shared is not None  # noqa: S101  (checked)
+                parameters = trainable_parameters("shared", shared)
+                measured = self._step_alone(losses, parameters, lr, optimizer, reevaluate, model, shared)
             except RuntimeError as error:
                 if "through the graph a second time" not in str(error):
                     raise
@@ -201,7 +210,15 @@ class AffinityMeter:
         own = checked_values(losses, self.tasks, record)
         counts, values = joined(own, self.tasks, self.ranks)
         rate = 1.0 if self.options.per_lr else one_rate(learning_rates(None, lr, optimizer))
-        return features(counts, values, record, rate) if counts else None
+        if not counts:
+            return None
+        if record is self._record:
+            raise ValueError(
+                "record is the one that was measured last, expected fan.last after this step's backward(): nothing "
+                "went backward through the FanOut since, or it is in eval mode"
+            )
+        self._record = record
+        return features(counts, values, record, rate)
 
     def _step_alone(
         self,

@@ -7,26 +7,28 @@ from typing import TYPE_CHECKING, Literal, get_args
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from counterpoint.balancing.blockwise import Memory, Plan
 from counterpoint.balancing.combine import Balance, OnNonfinite, StepContext, record
 from counterpoint.balancing.feature_level import at_features
 from counterpoint.balancing.first_steps import FirstSteps
-from counterpoint.balancing.layout import HeadGradients, checked_scaler, checked_tensors
+from counterpoint.balancing.layout import HeadGradients, checked_scaler, live_features
 from counterpoint.balancing.losses import checked_losses
 from counterpoint.balancing.parameter_level import at_parameters
 from counterpoint.balancing.ranks import Group, Ranks
 from counterpoint.balancing.reuse import Reuse
 from counterpoint.balancing.task_gradients import FeatureGradients, ParameterGradients
-from counterpoint.balancing.weigh import Length, Level, accept
-from counterpoint.balancing.weightings.weighting import Weighting
+from counterpoint.balancing.weigh import Level, accept
+from counterpoint.balancing.weightings.weighting import Length, Weighting
 from counterpoint.names import checked_names, one_of
+from counterpoint.parameters import trainable_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from counterpoint.balancing.step_record import StepRecord
+    from counterpoint.parameters import Given
 
 # backward is a function: what it knows of earlier calls is kept with the weighting object.
 _reuses: WeakKeyDictionary[object, Reuse] = WeakKeyDictionary()
@@ -38,7 +40,7 @@ def backward(
     weighting: Weighting | Callable[[Tensor], Tensor],
     *,
     features: Tensor | Sequence[Tensor] | None = None,
-    shared: nn.Module | Iterable[Tensor] | Iterable[dict[str, object]] | None = None,
+    shared: Given | None = None,
     heads: HeadGradients = "own",
     tasks: Sequence[str] | None = None,
     every: int = 1,
@@ -69,7 +71,8 @@ def backward(
         losses: The scalar loss of each task that has one for this batch.
         weighting: A :class:`Weighting`, or any callable from a Gram matrix [T, T] to T weights.
         features: What the heads computed with, a tensor [B, ...] or several.
-        shared: The shared parameters, the module that holds them, or param groups of an optimizer.
+        shared: The module that holds the shared parameters, the parameters, one of them, or param groups of an
+            optimizer.
         heads: ``"own"`` or ``"weighted"``, see above.
         tasks: Names of all T tasks, where some may lack labels; needed with ``process_group`` and for weightings that
             learn. Default: those of ``losses``.
@@ -132,7 +135,7 @@ def backward(
         on_nonfinite,
         ranks,
         _reuse_of(weighting, every),
-        length,
+        length or getattr(weighting, "length", None),
         grad_scaler is not None and grad_scaler.is_enabled(),
         _checks_of(weighting),
     )
@@ -147,10 +150,10 @@ def backward(
         nothing = torch.zeros(0, dtype=torch.float64)
         return record(names, (), nothing, nothing.reshape(0, 0), ())
     if shared is None:
-        forks = _live(checked_tensors(features), "features")
+        forks = live_features(features)
         plan = Plan(memory, max_bytes)
         return at_features(FeatureGradients(values, forks), balance, context, weighted=heads == "weighted", plan=plan)
-    gradients = ParameterGradients(values, _live(_distinct(shared), "shared parameters"))
+    gradients = ParameterGradients(values, trainable_parameters("shared", shared))
     return at_parameters(gradients, balance, context, weighted=heads == "weighted", plan=Plan(memory, max_bytes))
 
 
@@ -188,39 +191,3 @@ def _checks_of(weighting: object) -> FirstSteps:
         return _checks.setdefault(weighting, FirstSteps())
     except TypeError:  # a callable that cannot be referred to weakly, or cannot be hashed
         return FirstSteps()
-
-
-def _distinct(shared: nn.Module | Iterable[Tensor] | Iterable[dict[str, object]]) -> tuple[Tensor, ...]:
-    """Parameters, each once, from a module, parameters or param groups."""
-    if isinstance(shared, Tensor):
-        raise TypeError("shared is a tensor, expected parameters such as encoder.parameters()")
-    if not isinstance(shared, nn.Module) and not hasattr(shared, "__iter__"):
-        raise TypeError(f"shared is a {type(shared).__name__}, expected parameters such as encoder.parameters()")
-    found: dict[int, Tensor] = {}
-    for item in shared.parameters() if isinstance(shared, nn.Module) else shared:
-        if isinstance(item, dict) and "params" not in item:
-            raise ValueError(
-                f"shared holds a dict of {list(item)}, expected param groups of an optimizer: 'params': [...]"
-            )
-        group = item["params"] if isinstance(item, dict) else [item]
-        for parameter in group:  # type: ignore[attr-defined]
-            if not isinstance(parameter, Tensor):
-                raise TypeError(f"shared holds a {type(parameter).__name__}, expected parameters or param groups")
-            if parameter.is_complex():
-                raise TypeError(
-                    "shared holds a complex parameter, expected real numbers: keep torch.view_as_real of it"
-                )
-            if not parameter.is_leaf:
-                raise ValueError(
-                    "shared holds a tensor that is not a leaf, expected parameters; give features as features="
-                )
-            found[id(parameter)] = parameter
-    return tuple(found.values())
-
-
-def _live(tensors: Sequence[Tensor], what: str) -> tuple[Tensor, ...]:
-    """Those that require gradients: frozen ones take no part."""
-    live = tuple(tensor for tensor in tensors if tensor.requires_grad)
-    if not live:
-        raise ValueError(f"none of the {what} requires grad, expected at least one that is trained")
-    return live

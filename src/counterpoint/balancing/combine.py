@@ -16,8 +16,8 @@ from counterpoint.balancing.ranks import Ranks
 from counterpoint.balancing.reuse import Reuse
 from counterpoint.balancing.step import Step
 from counterpoint.balancing.step_record import NonFiniteGradientError, StepRecord
-from counterpoint.balancing.weigh import Length, length_factor, stretched, weights_of
-from counterpoint.balancing.weightings.weighting import Weighting, one_line
+from counterpoint.balancing.weigh import length_factor, stretched, weights_of
+from counterpoint.balancing.weightings.weighting import Length, Weighting, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

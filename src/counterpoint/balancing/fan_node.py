@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from counterpoint.balancing.arrivals import Arrivals
+    from counterpoint.balancing.graph import Node
     from counterpoint.balancing.step_record import StepRecord
     from counterpoint.balancing.weighted_heads import HeadStandIns
 
@@ -53,7 +54,7 @@ class Use:
 
 
 class Layer(Protocol):
-    """What the nodes need of a layer; whoever measures single tasks puts another one in its place."""
+    """What the nodes need of a layer."""
 
     tasks: tuple[str, ...]
     handle: int  # what compiled code knows it by
@@ -148,6 +149,11 @@ class TaskBranch(torch.autograd.Function):
         (task,) = ctx.use.names
         ctx.arrivals.receive(task, gradients, ctx.layer.balance())
         return (None,) * (3 + len(gradients))
+
+
+def is_fan_out(node: Node) -> bool:
+    """Whether a node of a graph is where a FanOut makes its copies; the one that sums losses is not."""
+    return getattr(node, "_forward_cls", None) is FanOutFunction
 
 
 def positions(layer: Layer, names: Sequence[str]) -> tuple[int, ...]:

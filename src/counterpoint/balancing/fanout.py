@@ -29,11 +29,11 @@ from counterpoint.balancing.losses import checked_losses
 from counterpoint.balancing.ranks import Group, Ranks
 from counterpoint.balancing.reduce import Reduce, Reduction
 from counterpoint.balancing.reuse import Reuse
-from counterpoint.balancing.running_pass import RunningPass, running
-from counterpoint.balancing.weigh import Length, accept
+from counterpoint.balancing.running_pass import RunningPass, of_single_task, running
+from counterpoint.balancing.weigh import accept
 from counterpoint.balancing.weighted_heads import WeightedHeads
 from counterpoint.balancing.weightings.uniform import Uniform
-from counterpoint.balancing.weightings.weighting import Weighting
+from counterpoint.balancing.weightings.weighting import Length, Weighting
 from counterpoint.names import checked_names, known, one_of
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class FanOut(nn.Module):
         self._anchors = Anchors()
         self._shapes: Shapes | None = None
         # Whoever asks for the plain sum gets it, however the loop is wired.
-        self._checks = FirstSteps(() if isinstance(weighting, Uniform) and length is None else self.tasks)
+        self._checks = FirstSteps(() if isinstance(weighting, Uniform) else self.tasks)
         self._weighted: WeightedHeads | None = None
         self._reduction.accept(self.balance())
         if head_modules is not None:
@@ -247,10 +247,12 @@ class FanOut(nn.Module):
 
     def balance(self) -> Balance:
         """How this layer combines gradients."""
+        if of_single_task() is not None:
+            return Balance(Uniform(), self.tasks, "propagate")
         scaled = self.grad_scaler is not None and self.grad_scaler.is_enabled()
-        return Balance(
-            self.weighting, self.tasks, self.on_nonfinite, self.ranks, self._reuse, self.length, scaled, self._checks
-        )
+        weighting = self.weighting
+        length = self.length or getattr(weighting, "length", None)
+        return Balance(weighting, self.tasks, self.on_nonfinite, self.ranks, self._reuse, length, scaled, self._checks)
 
     def combine(
         self, node: object, use: Use, gradients: Sequence[Tensor | None]
@@ -262,6 +264,14 @@ class FanOut(nn.Module):
             use: What it stands for.
             gradients: Of the copies, task by task.
         """
+        if (through := of_single_task()) is not None:
+            if through == "refused" and not isinstance(self.weighting, Uniform):
+                raise ValueError(
+                    "the losses went through a FanOut in train mode, which balances gradients itself, expected one "
+                    "that hands features on: call its .eval(), or fan.sum(losses).backward() instead of "
+                    "backward(losses, ...)"
+                )
+            return self._combined(use, gradients, self.balance(), StepContext())
         self._anchors.reached(node)
         if self._weighted is not None and use.stand_ins is not None:
             self._weighted.end(use.stand_ins)
@@ -270,16 +280,7 @@ class FanOut(nn.Module):
         self._reuse.begin(running_pass, once=getattr(self.weighting, "learns", False))
         balance = self.balance()
         try:
-            if use.arrivals is not None:
-                combined, record = use.arrivals.close(balance, context)
-            else:
-                by_name = {
-                    name: tuple(gradients[task * use.width : (task + 1) * use.width])
-                    for task, name in enumerate(use.names)
-                }
-                # In the layer's order, whatever the order of the call: weights may depend on a task's position.
-                rows = {name: by_name[name] for name in self.tasks if name in by_name}
-                combined, record = combine(rows, balance, context)
+            combined, record = self._combined(use, gradients, balance, context)
         except BaseException:
             self._pass.clear()  # the callback that does it otherwise will not run
             raise
@@ -292,8 +293,22 @@ class FanOut(nn.Module):
         if balance.ranks.active:  # DDP waits for every parameter, on a rank without labels too
             combined = [
                 torch.zeros(shape, dtype=dtype, device=device) if own is None else own
-                for own, (shape, dtype, device) in zip(combined or [None] * use.width, use.layout, strict=True)
+                for own, (shape, dtype, device) in zip(combined, use.layout, strict=True)
             ]
+        return combined, record
+
+    def _combined(
+        self, use: Use, gradients: Sequence[Tensor | None], balance: Balance, context: StepContext
+    ) -> tuple[list[Tensor | None], StepRecord]:
+        if use.arrivals is not None:
+            combined, record = use.arrivals.close(balance, context)
+        else:
+            by_name = {
+                name: tuple(gradients[task * use.width : (task + 1) * use.width]) for task, name in enumerate(use.names)
+            }
+            # In the layer's order, whatever the order of the call: weights may depend on a task's position.
+            rows = {name: by_name[name] for name in self.tasks if name in by_name}
+            combined, record = combine(rows, balance, context)
         return combined or [None] * use.width, record
 
     def set_context(self, context: StepContext, *, withhold: bool = True) -> StepContext:
@@ -302,6 +317,8 @@ class FanOut(nn.Module):
         Raises:
             ValueError: for two sums in one backward pass that were multiplied by different numbers.
         """
+        if of_single_task() is not None:
+            return context
         if context.losses and withhold and self.on_nonfinite == "skip" and not self.ranks.active:
             broken = tuple(task for task, loss in on_host(context.losses)[1].items() if not math.isfinite(loss))
             context = replace(context, withheld=broken)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, cast
 
+import torch
 from torch import Tensor
+from torch.autograd import forward_ad
+from torch.masked import MaskedTensor
+from torch.nn.utils.rnn import PackedSequence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,13 +31,51 @@ def checked_tensors(features: object) -> tuple[Tensor, ...]:
         TypeError: if something is not a tensor.
         ValueError: if there is none.
     """
-    tensors = tuple(features) if isinstance(features, (list, tuple)) else (features,)
+    several = isinstance(features, (list, tuple)) and not isinstance(features, PackedSequence)
+    tensors = tuple(cast("Sequence[object]", features)) if several else (features,)
     if not tensors:
         raise ValueError("features is empty, expected a tensor or a sequence of tensors")
     for tensor in tensors:
+        if isinstance(tensor, PackedSequence):  # a tuple with None in it, which is no feature
+            raise TypeError(
+                "features hold a PackedSequence, expected tensors: hand over packed.data, and give each head "
+                "packed._replace(data=z[task])"
+            )
         if not isinstance(tensor, Tensor):
             raise TypeError(f"features hold a {type(tensor).__name__}, expected a tensor or a list or tuple of tensors")
     return cast("tuple[Tensor, ...]", tensors)
+
+
+def live_features(features: object) -> tuple[Tensor, ...]:
+    """Those that require gradients: frozen ones take no part.
+
+    Raises:
+        TypeError: if something is not a tensor, or not one whose gradients can be compared.
+        ValueError: if there is none.
+    """
+    live = tuple(tensor for tensor in checked_tensors(features) if tensor.requires_grad)
+    if not live:
+        raise ValueError("none of the features requires grad, expected at least one that is trained")
+    for tensor in live:
+        _check_comparable(tensor)
+        if tensor.is_meta:
+            raise TypeError("features are on the meta device, expected a device that computes")
+    return live
+
+
+def _check_comparable(tensor: Tensor) -> None:
+    """Raises TypeError for a tensor of whose gradients there are no inner products."""
+    if tensor.is_complex():
+        raise TypeError(f"features are {tensor.dtype}, expected real numbers: hand on torch.view_as_real of them")
+    if tensor.is_nested:
+        raise TypeError(
+            "features are a nested tensor, expected one of rows of equal length: hand over its .values() and offsets, "
+            "or torch.nested.to_padded_tensor(features, 0.0)"
+        )
+    if isinstance(tensor, MaskedTensor):
+        raise TypeError("features are a MaskedTensor, expected plain ones: hand over features.to_tensor(0.0)")
+    if tensor.layout is not torch.strided:
+        raise TypeError(f"features are of layout {tensor.layout}, expected dense ones: hand over features.to_dense()")
 
 
 def checked_layout(tensors: Sequence[Tensor], before: Shapes | None) -> Shapes:
@@ -44,14 +86,20 @@ def checked_layout(tensors: Sequence[Tensor], before: Shapes | None) -> Shapes:
         before: What an earlier call returned.
 
     Raises:
-        TypeError: if a tensor is complex.
+        TypeError: if one that requires gradients is complex, nested or sparse, or within a transform of torch.func.
         ValueError: if the layout has changed since. Batch size, image size and sequence length may change from call to
             call, the layout may not.
     """
     for tensor in tensors:
-        if tensor.is_complex():
-            raise TypeError(f"features are {tensor.dtype}, expected real numbers: hand on torch.view_as_real of them")
-    shapes = tuple(tuple(tensor.shape[1:]) for tensor in tensors)
+        if tensor.requires_grad or tensor.is_complex():  # a sparse adjacency matrix is handed on as it is
+            _check_comparable(tensor)
+    if within_transform(tensors):
+        raise TypeError(
+            "FanOut is called within a transform of torch.func (grad, vmap, jvp) or forward_ad, expected "
+            "loss.backward(), where gradients are balanced; .eval() makes a FanOut hand features on, plain, within "
+            "transforms, too"
+        )
+    shapes = tuple(() if tensor.is_nested else tuple(tensor.shape[1:]) for tensor in tensors)
     if before is None or before == shapes:
         return shapes
     agrees = len(before) == len(shapes) and all(
@@ -64,6 +112,19 @@ def checked_layout(tensors: Sequence[Tensor], before: Shapes | None) -> Shapes:
             "use one FanOut for each place where the network forks"
         )
     return shapes
+
+
+def within_transform(tensors: Sequence[Tensor]) -> bool:
+    """Whether one is what ``torch.func`` hands to a function that it transforms, or carries a forward derivative."""
+    if torch.compiler.is_compiling():  # which cannot trace this question, and has an answer of its own
+        return False
+    functorch = torch._C._functorch  # noqa: SLF001
+    if functorch.peek_interpreter_stack() is not None and any(map(functorch.is_functorch_wrapped_tensor, tensors)):
+        return True
+    if forward_ad._current_level < 0:  # noqa: SLF001
+        return False
+    duals = [forward_ad.unpack_dual(tensor) for tensor in tensors]  # type: ignore[no-untyped-call]
+    return any(dual.tangent is not None for dual in duals)
 
 
 def by_task(

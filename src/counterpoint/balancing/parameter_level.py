@@ -44,6 +44,7 @@ def at_parameters(
     heads = {task: own[task] if task in own else gradients.own_row(task) for task in weights}
     if combined is None:
         combined = gradients.weighted(weights)
+    combined = gradients.as_arrived(combined, weights)
     add_to_grad(gradients.shared, combined, fresh=bool(own) and plan.memory == "store")
     for task, weight in weights.items():
         add_to_grad(gradients.own[task], heads[task], weight if weighted else 1.0)

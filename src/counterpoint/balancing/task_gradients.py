@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from counterpoint.balancing.graph import Leaves
+from counterpoint.balancing.graph import Leaves, check_reachable, is_reentrant, one_task_alone
+from counterpoint.balancing.running_pass import single_task
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -68,11 +69,11 @@ class FeatureGradients:
         ]
         try:
             inputs = [*self.features, *leaves]
-            gradients = torch.autograd.grad(outputs, inputs, seeds, retain_graph=True, allow_unused=True)
+            gradients = _grad(outputs, inputs, seeds, keep=True)
         finally:
             for hook in hooks:
                 hook.remove()
-        return tuple(arrived), _dense(gradients[len(self.features) :])
+        return tuple(arrived), gradients[len(self.features) :]
 
 
 class ParameterGradients:
@@ -86,20 +87,25 @@ class ParameterGradients:
     def __init__(self, losses: Mapping[str, Tensor], shared: Sequence[Tensor]) -> None:
         self.losses = losses
         self.shared = shared
-        leaves = Leaves(shared)
-        self.own = {task: leaves.of(loss) for task, loss in losses.items()}
+        self._leaves = Leaves(shared)
+        self.own = {task: self._leaves.of(loss) for task, loss in losses.items()}
+        self._sparse: dict[str, dict[int, Tensor | None]] = {}  # entries by task and parameter, None for all of them
 
     def row(self, task: str, *, with_own: bool = True, last: bool = False) -> tuple[Row, Row]:
         """One task's gradients with respect to the shared parameters, and to its own leaves.
 
         Raises:
-            ValueError: if the loss does not depend on anything shared.
+            ValueError: if the loss does not depend on anything shared, or a reentrant checkpoint hides some of it.
         """
         inputs = [*self.shared, *(self.own[task] if with_own else ())]
-        gradients = torch.autograd.grad(self.losses[task], inputs, retain_graph=not last, allow_unused=True)
+        gradients = _grad([self.losses[task]], inputs, None, keep=not last)
         if all(gradient is None for gradient in gradients[: len(self.shared)]):
             raise not_connected(task)
-        return _dense(gradients[: len(self.shared)]), _dense(gradients[len(self.shared) :])
+        shared = gradients[: len(self.shared)]
+        if any(map(is_reentrant, self._leaves.functions)):
+            check_reachable(self.shared, shared, f"the loss of task {task!r}")
+        self._sparse[task] = _entries(shared)
+        return _dense(shared), gradients[len(self.shared) :]
 
     def rows(self, *, keep_graph: bool) -> tuple[dict[str, Row], dict[str, Row]]:
         """All tasks' gradients, {task: shared} and {task: own}, in a pass for each.
@@ -115,14 +121,38 @@ class ParameterGradients:
         leaves = self.own[task]
         if not leaves:
             return ()
-        return _dense(torch.autograd.grad(self.losses[task], leaves, retain_graph=True, allow_unused=True))
+        return _grad([self.losses[task]], leaves, None, keep=True)
 
     def weighted(self, weights: Mapping[str, float], *, last: bool = True) -> Row:
         """Gradients of the weighted sum of the losses with respect to the shared parameters, in one pass."""
         if not weights:
             return (None,) * len(self.shared)
         outputs, seeds = seeded(self.losses, weights)
-        return _dense(torch.autograd.grad(outputs, self.shared, seeds, retain_graph=not last, allow_unused=True))
+        gradients = _grad(outputs, self.shared, seeds, keep=not last)
+        self._sparse = {"": _entries(gradients)}  # theirs together
+        return _dense(gradients)
+
+    def as_arrived(self, combined: Sequence[Tensor | None], used: Collection[str]) -> Row:
+        """A sum of gradients, sparse where every gradient in it was: SparseAdam takes no other.
+
+        Args:
+            combined: With respect to the shared parameters, dense.
+            used: The tasks in it.
+        """
+        parts = [entries for task, entries in self._sparse.items() if not task or task in used]
+        found = []
+        for position, total in enumerate(combined):
+            held = [entries[position] for entries in parts if position in entries]
+            known = [indices for indices in held if indices is not None]
+            sparse = total is not None and known and len(known) == len(held)
+            found.append(_only(total, torch.cat(known, dim=1)) if total is not None and sparse else total)
+        return tuple(found)
+
+
+def _grad(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Tensor] | None, *, keep: bool) -> Row:
+    """Gradients, ``None`` for what was not used."""
+    with one_task_alone(), single_task("refused"):
+        return torch.autograd.grad(outputs, inputs, seeds, retain_graph=keep, allow_unused=True)
 
 
 def seeded(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> tuple[list[Tensor], list[Tensor]]:
@@ -156,7 +186,9 @@ def add_to_grad(
         if gradient is None:
             continue
         own = gradient.detach()
-        if tensor.grad is not None:
+        if tensor.grad is not None and tensor.grad.is_sparse and not own.is_sparse:
+            tensor.grad = own.to(tensor.grad.dtype) * factor + tensor.grad  # in place it cannot become dense
+        elif tensor.grad is not None:
             tensor.grad.add_(own.to(tensor.grad.dtype), alpha=factor)
         elif factor != 1.0 or fresh:
             tensor.grad = (own * factor if factor != 1.0 else own).to(tensor.dtype)
@@ -175,3 +207,19 @@ def not_connected(task: str) -> ValueError:
 def _dense(gradients: Sequence[Tensor | None]) -> Row:
     """Sparse gradients, which embeddings may have, as ordinary ones."""
     return tuple(g.to_dense() if g is not None and g.is_sparse else g for g in gradients)
+
+
+def _entries(gradients: Sequence[Tensor | None]) -> dict[int, Tensor | None]:
+    """Of each gradient that there is: the indices of its entries, [D, n], or ``None`` if it is dense."""
+    return {
+        position: gradient._indices() if gradient.is_sparse else None  # noqa: SLF001  (need not be coalesced)
+        for position, gradient in enumerate(gradients)
+        if gradient is not None
+    }
+
+
+def _only(gradient: Tensor, indices: Tensor) -> Tensor:
+    """A dense gradient as a sparse one with these entries."""
+    entries = torch.unique(indices, dim=1)
+    values = gradient[tuple(entries)]
+    return torch.sparse_coo_tensor(entries, values, gradient.shape, is_coalesced=True, check_invariants=False)

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from counterpoint.balancing.weightings.weighting import Weighting, needed, one_line
+from counterpoint.balancing.weightings.weighting import Length, Weighting, needed, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from counterpoint.balancing.step import Step
 
 Level = Literal["features", "parameters"]
-Length = Literal["sum"]
 
 # Inner products of fp32 gradients are right to about this share of the norms' product. A combination of T gradients
 # whose square is smaller than T times that is made of rounding errors, and has no direction to be stretched.

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import lightning
 
-from counterpoint.affinity.gradients import checked_shared
 from counterpoint.balancing import FanOut
 from counterpoint.balancing.ranks import WORLD, Ranks
+from counterpoint.parameters import trainable_parameters
 from counterpoint.training.module import MultiTaskModule
 from counterpoint.training.whereabouts import Shared, missing, reusable, shared_of
 
@@ -111,7 +111,7 @@ class AffinityCallback(lightning.Callback):
             self.meter.step({})
             return
         losses = self._losses(pl_module, attached=True)
-        shared = checked_shared(shared_of(type(self).__name__, pl_module, self.shared))
+        shared = trainable_parameters("shared", shared_of(type(self).__name__, pl_module, self.shared))
         lookahead = self.meter.method == "lookahead"
         self.meter.step(
             losses,

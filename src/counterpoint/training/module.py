@@ -241,13 +241,8 @@ class MultiTaskModule(lightning.LightningModule):
             self._fan.weighting.epoch_ended()
 
     def on_after_backward(self) -> None:
-        """Keeps a skipped task's non-finite gradient out of its own head, too."""
+        """Lets go of the graph."""
         self.attached_losses = {}
-        if self._parameter_level is not None:
-            return  # heads of skipped tasks got nothing
-        record = self.model.fan_out.last
-        for name in record.skipped if record is not None else ():
-            self.model.heads[name].zero_grad()
 
     def _start(self, split: str) -> None:
         if split not in self._counts or self._counts[split][1] != self.shares_batches:

@@ -64,6 +64,7 @@ class ParameterLevel:
             scale=1 / trainer.accumulate_grad_batches,
             grad_scaler=getattr(trainer.precision_plugin, "scaler", None),
             on_nonfinite=fan.on_nonfinite,
+            length=fan.length,
         )
         fan.last = record
         fan.skipped.update(record.skipped)

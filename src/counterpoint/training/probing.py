@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Losses = Callable[[lightning.LightningModule, Any], Mapping[str, Tensor]]
 Mode = Literal["eval", "train"]
+_OF_GRADIENTS = ("gradient_norm", "coherence", "coherence_cosine")
 # Task, quantity, value.
 Found = tuple[str, str, float]
 
@@ -171,22 +172,29 @@ class Probing:
         return Labelled.of(tasks, targets).labels(tasks, targets)
 
     def gradients(self, batch: Any, minibatches: int) -> list[Found]:
-        """Norm and coherence of each task's gradient, and its conflict with the others where there are several."""
+        """Norm and coherence of each task's gradient, and its conflict with the others where there are several.
+
+        Minibatches in which a task's loss is not finite, as that of ignored labels alone is, have no gradient of it
+        (autograd says zero); a task without any has NaN.
+        """
         with self._undisturbed() as place:
             parts = Probe(lambda part: part, batch).split(minibatches)
             losses = [
                 place.evaluate(partial(self._now, part.inputs[0]), graph=True, rewind=index == 0)
                 for index, part in enumerate(parts)
             ]
-            measured = task_gradients(losses, self.shared)
-        found: list[Found] = []
+            known = [
+                {task: loss for task, loss in part.items() if math.isfinite(float(loss.detach()))} for part in losses
+            ]
+            absent = {task: None for part in losses for task in part if not any(task in other for other in known)}
+            found: list[Found] = [(task, name, math.nan) for task in absent for name in _OF_GRADIENTS]
+            if not any(known):
+                return found
+            measured = task_gradients(known, self.shared)
         for task in measured.tasks:
             coherence = measured.coherence(task)
-            found += [
-                (task, "gradient_norm", coherence.norm),
-                (task, "coherence", coherence.ratio),
-                (task, "coherence_cosine", coherence.cosine),
-            ]
+            values = coherence.norm, coherence.ratio, coherence.cosine
+            found += [(task, name, value) for name, value in zip(_OF_GRADIENTS, values, strict=True)]
         if len(measured.tasks) > 1:
             found += _conflicts(measured.tasks, conflict(measured.gram, measured.tasks))
         return found

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import lightning
 from torch import Tensor, nn
 
+from counterpoint.parameters import Given
 from counterpoint.training.module import MultiTaskModule
 
 Module = lightning.LightningModule
-Shared = nn.Module | Iterable[Tensor] | Callable[[Module], "nn.Module | Iterable[Tensor]"]
+Shared = Given | Callable[[Module], Given]
 
 
 def reusable(shared: Shared | None) -> Shared | None:
     """The same, to be asked any number of times: a generator would be used up by the first step."""
-    return shared if shared is None or isinstance(shared, nn.Module) or callable(shared) else list(shared)
+    return shared if shared is None or isinstance(shared, (nn.Module, Tensor)) or callable(shared) else list(shared)
 
 
-def shared_of(callback: str, module: Module, shared: Shared | None) -> nn.Module | Iterable[Tensor]:
+def shared_of(callback: str, module: Module, shared: Shared | None) -> Given:
     """The shared parameters: those given, or what lies before the FanOut of a :class:`MultiTaskModule`.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch.autograd.function import once_differentiable
 
-from counterpoint.balancing import FanOut
+from counterpoint.balancing.fan_node import is_fan_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,7 @@ def check_graph(output: Tensor, leaves: Iterable[Tensor], order: Order, blame: s
             gradient that it receives is constant, autograd takes its own for constant, too.
     """
     for node in _between(output, leaves):
-        if isinstance(getattr(node, "fan", None), FanOut) and hasattr(node, "features"):
+        if is_fan_out(node):
             raise ValueError(
                 f"{blame} went through a FanOut in train mode, expected a closure that computes it anew (measures then "
                 "let the FanOut hand features on), or a FanOut in eval mode"

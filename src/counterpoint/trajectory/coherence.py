@@ -16,7 +16,7 @@ from counterpoint.trajectory.probe import Probe
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from counterpoint.trajectory.parameters import Given
+    from counterpoint.parameters import Given
     from counterpoint.trajectory.plan import Loss
 
 
@@ -62,7 +62,7 @@ def gradient_coherence(losses: Iterable[Loss] | Probe, params: Given, *, minibat
         losses: For each minibatch a closure that returns its loss, a scalar; a :class:`Probe`; or the loss itself with
             its graph, which is kept. Or one :class:`Probe` to be split. Every minibatch starts with the same random
             numbers (dropout).
-        params: A module, parameters, or one parameter: those that require gradients.
+        params: A module, parameters, param groups, or one parameter: those that require gradients.
         minibatches: Into how many a probe is split, as equal as can be.
 
     Raises:

@@ -50,11 +50,13 @@ def conflict(gram: Any, tasks: Sequence[str] | None = None) -> Conflict:
     products of the last step. One task alone has no pair: all means are NaN.
 
     Args:
-        gram: [T, T], inner products of the task gradients, a tensor or array. Rows and columns of NaN belong to tasks
-            that are absent; so does a gradient that is not finite.
-        tasks: Names of the tasks; by default "0", "1", ...
+        gram: [T, T], inner products of the task gradients, a tensor or array; or the :class:`StepRecord` that holds
+            them, ``fan.last``. Rows and columns of NaN belong to tasks that are absent; so does a gradient that is not
+            finite.
+        tasks: Names of the tasks; by default those of the record, or "0", "1", ...
 
     Raises:
+        TypeError: if it is something else, such as ``None``, which is ``fan.last`` before the first backward pass.
         ValueError: if it is no Gram matrix (not square, asymmetric, a product larger than that of the norms), or there
             are other names than tasks.
 
@@ -66,6 +68,8 @@ def conflict(gram: Any, tasks: Sequence[str] | None = None) -> Conflict:
         >>> found.magnitude_similarity[0].tolist()
         [1.0, 0.8, 0.8]
     """
+    if hasattr(gram, "gram") and hasattr(gram, "tasks"):  # a StepRecord, recognized without torch
+        gram, tasks = gram.gram, gram.tasks if tasks is None else tasks
     matrix = _checked(gram)
     names = tuple(map(str, range(len(matrix)))) if tasks is None else tuple(tasks)
     if len(names) != len(matrix) or len(set(names)) != len(names):
@@ -93,9 +97,19 @@ def conflict(gram: Any, tasks: Sequence[str] | None = None) -> Conflict:
 
 
 def _checked(gram: Any) -> Array:
+    given = gram
     if hasattr(gram, "detach"):  # a tensor of any precision, on any device
-        gram = gram.detach().cpu().double().numpy()
-    matrix = np.array(gram, dtype=np.float64)
+        gram = gram.detach().cpu().to_dense()
+        gram = (gram if gram.is_complex() else gram.double()).numpy()
+    try:
+        matrix = np.full((), np.nan) if gram is None or np.iscomplexobj(gram) else np.array(gram, dtype=np.float64)
+    except (TypeError, ValueError):
+        matrix = np.full((), np.nan)
+    if matrix.ndim == 0:
+        what = "None, as fan.last is before the first backward pass" if given is None else f"a {type(given).__name__}"
+        raise TypeError(
+            f"gram is {what}, expected real inner products [T, T], or the StepRecord fan.last, which holds them"
+        )
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
         raise ValueError(f"gram has shape {list(matrix.shape)}, expected [T, T] with at least one task")
     diagonal = matrix.diagonal()

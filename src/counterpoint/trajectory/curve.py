@@ -10,6 +10,8 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
@@ -25,13 +27,15 @@ class Trajectory:
 
     Args:
         losses: Training losses, [N].
-        values: The quantity at the same steps, [N], for example the test metric.
+        values: The quantity at the same steps, [N], for example the test metric. Points where it, or the training loss,
+            is not finite are left out and counted in ``unknown``.
         steps: The steps, [N], rising; 0, 1, 2, ... by default.
 
     Attributes:
         losses: Training losses of the points that are finite, [n].
         values: The quantity there, [n].
         steps: The steps there, [n].
+        unknown: Number of points that are left out because the quantity or the training loss is not finite.
 
     Raises:
         ValueError: for lengths that differ, steps that do not rise, or fewer than two points that count.
@@ -46,6 +50,7 @@ class Trajectory:
     losses: Array
     values: Array
     steps: Array
+    unknown: int
 
     def __init__(self, losses: ArrayLike, values: ArrayLike, steps: ArrayLike | None = None) -> None:
         x, y = np.asarray(losses, dtype=float), np.asarray(values, dtype=float)
@@ -59,10 +64,12 @@ class Trajectory:
             raise ValueError("steps do not rise, expected the trajectory's points in the order of training")
         for name, array in (("losses", x), ("values", y), ("steps", at)):
             object.__setattr__(self, name, array[known])
+        object.__setattr__(self, "unknown", int((~known).sum()))
         if len(self._record) < 2:
+            lost = f" ({self.unknown} are not finite)" if self.unknown else ""
             raise ValueError(
-                f"{len(self._record)} of {len(x)} points set a new lowest training loss, expected at least 2: the "
-                "training loss never fell, or was recorded too seldom"
+                f"{len(self._record)} of {len(x)} points{lost} set a new lowest training loss, expected at least 2: "
+                "the training loss never fell, or was recorded too seldom"
             )
 
     @cached_property
@@ -133,3 +140,19 @@ def paired(single: Any, multi: Any) -> tuple[list[Trajectory], list[Trajectory]]
             f"single has {len(ours)} trajectories and multi {len(theirs)}, expected the same seeds in the same order"
         )
     return ours, theirs
+
+
+def unknown_points(single: Sequence[Trajectory], multi: Sequence[Trajectory]) -> list[str]:
+    """How many points of either were left out because they are not finite, in a sentence each; none where none were."""
+    notes = []
+    for name, runs in (("single-task", single), ("multi-task", multi)):
+        unknown = sum(run.unknown for run in runs)
+        if unknown:
+            points = unknown + sum(len(run.losses) for run in runs)
+            seeds = [str(seed) for seed, run in enumerate(runs, 1) if run.unknown]
+            where = f" (runs {', '.join(seeds)} of {len(runs)})" if len(runs) > 1 else ""
+            notes.append(
+                f"{unknown} of {points} {name} points are left out, where the value or the training loss is NaN or "
+                f"infinite{where}: the curve runs straight past them"
+            )
+    return notes

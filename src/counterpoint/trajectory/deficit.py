@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from counterpoint.trajectory.curve import Trajectory, paired
+from counterpoint.trajectory.curve import Trajectory, paired, unknown_points
 from counterpoint.trajectory.paired_curves import PairedCurves
 
 if TYPE_CHECKING:
@@ -77,4 +77,4 @@ def at_equal_steps(
     if not len(steps):
         raise ValueError("the trajectories have no step in common, expected the same schedule of probes")
     rows = [np.stack([getattr(run, column)[np.isin(run.steps, steps)] for run in runs]) for runs in (ours, theirs)]
-    return AtEqualSteps(single=rows[0], multi=rows[1], steps=steps)
+    return AtEqualSteps(single=rows[0], multi=rows[1], steps=steps, notes=tuple(unknown_points(ours, theirs)))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from counterpoint.balancing.combine import full_precision
+from counterpoint.balancing.graph import check_reachable, expected_of, is_reentrant, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +34,7 @@ def gradient(output: Tensor, parameters: Sequence[Tensor], *, order: Order, keep
         found = torch.autograd.grad(
             output, parameters, retain_graph=keep or order > 1, create_graph=order > 1, allow_unused=True
         )
+    _check_hidden(output, parameters, found)
     return None if all(part is None for part in found) else dense(found)
 
 
@@ -54,7 +56,14 @@ def pullback(outputs: Tensor, parameters: Sequence[Tensor], cotangent: Tensor) -
         return None
     with explained(1), full_precision(parameters[0].device.type):
         found = torch.autograd.grad(outputs, parameters, cotangent, retain_graph=True, allow_unused=True)
+    _check_hidden(outputs, parameters, found)
     return None if all(part is None for part in found) else dense(found)
+
+
+def _check_hidden(output: Tensor, parameters: Sequence[Tensor], found: Sequence[Tensor | None]) -> None:
+    """Raises ValueError where a checkpoint hides parameters, which would count as if nothing depended on them."""
+    if any(part is None for part in found) and any(map(is_reentrant, nodes_of([output]))):
+        check_reachable(parameters, found, "the loss")
 
 
 def dense(parts: Sequence[Tensor | None]) -> Parts:
@@ -77,7 +86,9 @@ def explained(order: Order) -> Iterator[None]:
             raise
         said = str(error).splitlines()[0].split(" Hint:")[0][:300].rstrip(". ")
         twice = " twice" if order > 1 else ""
-        if "inplace operation" in said:
+        if instead := expected_of(error):
+            expected = instead
+        elif "inplace operation" in said:
             expected = "expected no in-place operation (x += y, x.relu_(), x[i] = y) on what backward needs"
         elif "second time" in said:
             expected = "expected a graph that backward has not freed: give a closure, or measure before backward()"

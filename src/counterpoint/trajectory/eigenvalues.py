@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from counterpoint.trajectory.parameters import Given
+    from counterpoint.parameters import Given
     from counterpoint.trajectory.plan import Loss
 
     Array = NDArray[np.float64]
@@ -79,7 +79,8 @@ def top_eigenvalues(
     Args:
         loss: A closure that returns the loss, a scalar; a :class:`Probe`; or the loss itself with its graph, which is
             kept.
-        params: A module, parameters, or one parameter: those that require gradients. H is the block of these alone.
+        params: A module, parameters, param groups, or one parameter: those that require gradients. H is the block of
+            these alone.
         k: How many, at most the number of parameters.
         which: The algebraically ``"largest"``, or those largest in ``"magnitude"``; both descend algebraically.
         tolerance: Accuracy at which Lanczos stops, relative to the eigenvalue or, where that is larger, to the typical

@@ -20,7 +20,7 @@ from counterpoint.trajectory.trace import TraceEstimate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from counterpoint.trajectory.parameters import Given
+    from counterpoint.parameters import Given
 
 # Groups of n / 16 rows: the cross terms of a draw's signs then add at most a relative error of sqrt(2 / 16) times the
 # typical cosine of two rows' gradients. Fewer rows than 8 at a time waste the hardware.
@@ -58,7 +58,7 @@ def fisher_trace(
     Args:
         outputs: A closure or :class:`Probe` that returns logits [B, C] or [B, C, ...] (categorical; all positions of a
             row are labelled independently), logits [B] or [B, ...] (bernoulli), or means [B] or [B, ...] (gaussian).
-        params: A module, parameters, or one parameter: those that require gradients.
+        params: A module, parameters, param groups, or one parameter: those that require gradients.
         likelihood: Of labels given outputs. For a loss that is the mean of -log p: cross entropy, binary cross entropy,
             or squared error over 2 ``variance``, summed over the outputs of a row.
         targets: Labels [B, ...]: classes, 0 or 1, numbers.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from counterpoint.trajectory.curve import Trajectory, paired
+from counterpoint.trajectory.curve import Trajectory, paired, unknown_points
 from counterpoint.trajectory.paired_curves import PairedCurves
 
 if TYPE_CHECKING:
@@ -43,13 +43,11 @@ class Gap(PairedCurves):
         losses: The training losses, from high to low, [n].
         single_steps: Steps at which each single-task run first came down to them, [S, n].
         multi_steps: The same of the multi-task runs, [S, n].
-        notes: What a reader of the numbers should know, in sentences.
     """
 
     losses: Array
     single_steps: Array
     multi_steps: Array
-    notes: tuple[str, ...] = ()
 
     @property
     def onset(self) -> Onset | None:
@@ -86,7 +84,8 @@ def generalization_gap(
         levels: Number of training losses to compare at, n.
 
     Returns:
-        Gaps [S, n], positive where multi-task training is better, their mean, interval, band and onset.
+        Gaps [S, n], positive where multi-task training is better, their mean, interval, band and onset; ``notes`` says
+        how many points were left out, and why.
 
     Raises:
         ValueError: if the trajectories have no range of training losses in common, or the seeds cannot be paired.
@@ -124,7 +123,12 @@ def generalization_gap(
         losses=losses,
         single_steps=np.stack([run.step_at(losses) for run in ours]),
         multi_steps=np.stack([run.step_at(losses) for run in theirs]),
-        notes=(*_rises("single-task", ours), *_rises("multi-task", theirs), *_beyond(runs, high, low)),
+        notes=(
+            *unknown_points(ours, theirs),
+            *_rises("single-task", ours),
+            *_rises("multi-task", theirs),
+            *_beyond(runs, high, low),
+        ),
     )
 
 

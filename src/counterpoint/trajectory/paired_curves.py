@@ -25,18 +25,21 @@ class PairedCurves:
         single: Values of the single-task runs, [S, n].
         multi: Values of the multi-task runs, [S, n].
         sign: What the difference is multiplied by: -1 makes less better.
+        notes: What a reader of the numbers should know, in sentences: points that were left out, for example.
     """
 
     single: Array
     multi: Array
     sign: float = 1.0
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         low, high = self.estimate.low, self.estimate.high
         seeds = f"{self.seeds} {'seed' if self.seeds == 1 else 'seeds'}"
         places = self.single.shape[1]
         mean = self.estimate.mean
-        return f"{type(self).__name__}({mean:+.4g} [{low:+.4g}, {high:+.4g}], {seeds}, {places} places)"
+        notes = "".join(f"; {note}" for note in self.notes)
+        return f"{type(self).__name__}({mean:+.4g} [{low:+.4g}, {high:+.4g}], {seeds}, {places} places{notes})"
 
     @property
     def seeds(self) -> int:

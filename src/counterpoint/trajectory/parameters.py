@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from counterpoint.leaves import trained_leaves
+from counterpoint.parameters import trainable_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    Given = nn.Module | Iterable[Tensor] | Tensor
+    from counterpoint.parameters import Given
 
 Vector = list[Tensor]
 
@@ -27,7 +27,7 @@ class Parameters:
     A vector has one tensor for each parameter, of its shape and on its device.
 
     Args:
-        given: A module, an iterable of parameters, or one parameter.
+        given: A module, an iterable of parameters, param groups of an optimizer, or one parameter.
 
     Attributes:
         tensors: The parameters.
@@ -35,13 +35,14 @@ class Parameters:
         modules: The module, if one was given.
 
     Raises:
-        ValueError: if there are none, or one is no leaf, holds complex numbers, or shares memory with another.
-        TypeError: if something is not a tensor.
+        ValueError: if there are none, or one is no leaf or shares memory with another.
+        TypeError: if something is not a tensor of real numbers.
     """
 
     def __init__(self, given: Given) -> None:
         self.modules: tuple[nn.Module, ...] = (given,) if isinstance(given, nn.Module) else ()
-        self.tensors = _checked(given)
+        self.tensors = trainable_parameters("params", given)
+        _check_apart(self.tensors)
         self.size = sum(tensor.numel() for tensor in self.tensors)
 
     def zeros(self) -> Vector:
@@ -82,18 +83,6 @@ def dot(a: Vector, b: Vector) -> float:
         double = torch.float32 if one.device.type == "mps" else torch.float64
         sums.append((one.to(double) * other.to(double)).sum().to(a[0].device))
     return float(torch.stack(sums).sum())
-
-
-def _checked(given: Given) -> list[Tensor]:
-    tensors = trained_leaves("params", given)
-    for tensor in tensors:
-        if tensor.is_complex():
-            raise ValueError(
-                f"params holds complex numbers, of shape {list(tensor.shape)}, expected real ones: "
-                "give real and imaginary parts as two parameters"
-            )
-    _check_apart(tensors)
-    return tensors
 
 
 def _check_apart(tensors: list[Tensor]) -> None:

@@ -12,7 +12,7 @@ from counterpoint.trajectory.parameters import Parameters, add, dot
 from counterpoint.trajectory.plan import planned
 
 if TYPE_CHECKING:
-    from counterpoint.trajectory.parameters import Given
+    from counterpoint.parameters import Given
     from counterpoint.trajectory.plan import Loss
 
 
@@ -29,7 +29,8 @@ def sam_sharpness(loss: Loss, params: Given, rho: float = 0.05) -> float:
 
     Args:
         loss: A closure that returns the loss, a scalar, computed anew on every call; or a :class:`Probe`.
-        params: A module, parameters, or one parameter: those that require gradients. Others stay where they are.
+        params: A module, parameters, param groups, or one parameter: those that require gradients. Others stay where
+            they are.
         rho: The radius.
 
     Returns:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from counterpoint.trajectory.parameters import Given
+    from counterpoint.parameters import Given
 
     Array = NDArray[np.float64]
 
@@ -76,7 +76,7 @@ def task_gradients(
     Args:
         minibatches: For each minibatch the loss of each task that has labels in it, with its graph and past no FanOut
             in train mode.
-        params: A module, parameters, or one parameter: those that require gradients.
+        params: A module, parameters, param groups, or one parameter: those that require gradients.
         memory: Bytes that gradients may take.
 
     Raises:

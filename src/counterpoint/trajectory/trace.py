@@ -16,7 +16,8 @@ from counterpoint.trajectory.plan import planned
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from counterpoint.trajectory.parameters import Given, Vector
+    from counterpoint.parameters import Given
+    from counterpoint.trajectory.parameters import Vector
     from counterpoint.trajectory.plan import Loss
 
 
@@ -65,7 +66,8 @@ def hessian_trace(
     Args:
         loss: A closure that returns the loss, a scalar; a :class:`Probe`; or the loss itself with its graph, which is
             kept.
-        params: A module, parameters, or one parameter: those that require gradients. H is the block of these alone.
+        params: A module, parameters, param groups, or one parameter: those that require gradients. H is the block of
+            these alone.
         draws: How many, at least 2. The error falls with their square root.
         distribution: ``"rademacher"`` (random signs) or ``"gaussian"``.
         seed: Of the draws.

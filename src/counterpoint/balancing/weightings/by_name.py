@@ -5,7 +5,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
+
+from counterpoint.balancing.weightings.weighting import Length
+from counterpoint.names import one_of
 
 if TYPE_CHECKING:
     from counterpoint.balancing.weightings.weighting import Weighting
@@ -50,7 +53,8 @@ def get_weighting(name: str, **options: Any) -> Weighting:
             the prefix ``torchjd-``, TorchJD's method even where there is one of ours.
         **options: What the weighting's class takes. Vectors with one number a task may be lists. The number of tasks
             (``shape``, ``n_tasks``) may be left out; it is known once a ``FanOut`` or ``backward`` tells the tasks. The
-            ``weighting`` that ``"crmogm"`` smooths may be a name.
+            ``weighting`` that ``"crmogm"`` smooths may be a name. ``length="sum"``, which every method takes, is
+            that of :class:`FanOut`: a name on the command line can ask for it, as in ``'nash(length=sum)'``.
 
     Raises:
         ValueError: for an unknown name (the nearest ones are named), or an option that it does not have, that
@@ -66,6 +70,12 @@ def get_weighting(name: str, **options: Any) -> Weighting:
     """
     if not isinstance(name, str):
         raise TypeError(f"name={name!r}, expected the name of a weighting such as 'mgda'")
+    length = options.pop("length", None)
+    if length is not None:
+        one_of("length", length, get_args(Length))
+        weighting = get_weighting(name, **options)
+        weighting.length = length
+        return weighting
     key = re.sub(r"[-_\s]", "", name.lower())
     if key in _OURS:
         from counterpoint.balancing.weightings.torchjd_options import checked_options  # noqa: PLC0415

@@ -62,9 +62,6 @@ class DiBS(Weighting):
         tensor([0.5000, 1.0000])
     """
 
-    log_mean_squares: Tensor | None
-    counts: Tensor | None
-
     def __init__(
         self, steps: int = 1, radius: float = 1.0, step_size: float | None = None, *, recent: int | None = None
     ) -> None:
@@ -81,9 +78,10 @@ class DiBS(Weighting):
         self.radius = radius
         self.step_size = step_size
         self.recent = recent
-        # Logarithms, and whole numbers: a model that is cast to half precision would lose squares and long counts.
-        self.register_buffer("log_mean_squares", None)
-        self.register_buffer("counts", None)
+        self.learns = recent is not None
+        # Of each task's recent norms; logarithms, so that averages over checkpoints make sense.
+        self._log_mean_squares: list[float] = []
+        self._counts: list[float] = []
 
     def bind(self, tasks: Sequence[str]) -> None:
         """Makes room for what is remembered of each task, where anything is.
@@ -93,11 +91,23 @@ class DiBS(Weighting):
         """
         if self.recent is None:
             return
-        if self.counts is None:
-            self.log_mean_squares = torch.full((len(tasks),), -math.inf, dtype=torch.float64)
-            self.counts = torch.zeros(len(tasks), dtype=torch.int64)
-        elif len(self.counts) != len(tasks):
-            raise ValueError(f"{self} remembers {len(self.counts)} tasks, expected as many, got {len(tasks)}")
+        if not self._counts:
+            self._log_mean_squares, self._counts = [-math.inf] * len(tasks), [0.0] * len(tasks)
+        elif len(self._counts) != len(tasks):
+            raise ValueError(f"{self} remembers {len(self._counts)} tasks, expected as many, got {len(tasks)}")
+
+    def remembered(self) -> dict[str, Tensor]:
+        """Logarithm of the mean square of each task's recent norms, and how many there were, [T] each."""
+        if not self._counts:
+            return {}
+        of_each = {"log_mean_squares": self._log_mean_squares, "counts": self._counts}
+        return {name: torch.tensor(values, dtype=torch.float64) for name, values in of_each.items()}
+
+    def remember(self, told: Mapping[str, Tensor]) -> None:
+        """Takes up what :meth:`remembered` gave."""
+        if self.recent is not None:
+            self._log_mean_squares = told["log_mean_squares"].tolist() if told else [-math.inf] * len(self._counts)
+            self._counts = told["counts"].tolist() if told else [0.0] * len(self._counts)
 
     def forward(self, gram: Tensor, losses: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Returns non-negative weights, [T, T] -> [T]."""
@@ -125,9 +135,9 @@ class DiBS(Weighting):
 
     def _shares(self, lengths: list[float], positions: Sequence[int]) -> list[float]:
         """The length c_t with which each task pulls, and notes this step's norms."""
-        if self.recent is None or self.counts is None or self.log_mean_squares is None:
+        if self.recent is None:
             return [1.0] * len(lengths)
-        counts, logarithms = self.counts.tolist(), self.log_mean_squares.tolist()
+        counts, logarithms = self._counts, self._log_mean_squares
         shares = []
         for position, length in zip(positions, lengths, strict=True):
             counts[position] += 1
@@ -135,14 +145,7 @@ class DiBS(Weighting):
             mean = (1.0 - new) * math.exp(logarithms[position]) + new * length * length
             logarithms[position] = math.log(mean) if mean > 0 else -math.inf
             shares.append(min(1.0, length / math.sqrt(mean)) if mean > 0 else 1.0)
-        self.counts.copy_(torch.tensor(counts))
-        self.log_mean_squares.copy_(torch.tensor(logarithms, dtype=torch.float64))
         return shares
-
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        if self.recent is not None and self.counts is None and f"{prefix}counts" in state_dict:
-            self.bind([""] * len(state_dict[f"{prefix}counts"]))  # a weighting that nobody has used yet
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _bargained(self, gram: Array, inverse: Array, size: Array) -> Array:
         """Weights a_t/||g_t||, [T], of the direction d = -sum_t a_t u_t; size [T] is a step's, by task."""

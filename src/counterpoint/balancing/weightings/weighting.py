@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from counterpoint.balancing.step import Step
+
+Length = Literal["sum"]
 
 _REMEMBERED = "remembered_"
 _EXTRA_STATE = "_extra_state"  # where Counterpoint 0.1.0 kept what is remembered
@@ -49,6 +51,7 @@ class Weighting(nn.Module, ABC):
             gradient [N] and the weights [P], or ``None`` where no weights describe the combination.
         carried: Names of attributes (plain values, arrays) that go from step to step and are not in ``state_dict``,
             such as what a solver starts from. A training that is resumed bit by bit needs them.
+        length: See :class:`~counterpoint.FanOut`, whose own option comes first.
         levels: Where it makes sense: ``"features"``, ``"parameters"``.
         why_not: Why it makes no sense at the other level, for the error message.
 
@@ -69,6 +72,7 @@ class Weighting(nn.Module, ABC):
     looked_after: bool = False
     needs_rows: bool = False
     carried: ClassVar[tuple[str, ...]] = ()
+    length: Length | None = None
     levels: tuple[str, ...] = ("features", "parameters")
     why_not: str = ""
 
