@@ -64,6 +64,7 @@ COMMANDS = (
     Command("invariance", "benchmarks/invariance.py", "benchmarks/invariance.py --quick", 70),
     Command("dibs_done", "benchmarks/dibs_done.py --seeds 3"),
     Command("weightings", "benchmarks/weightings.py --seeds 4"),
+    Command("length", "benchmarks/length.py --seeds 3"),
     Command(
         "affinity",
         "benchmarks/affinity.py --seeds 5 --rounds 12 --fits 6",
@@ -112,6 +113,7 @@ PAGES = (
     "benchmarks/vision_tables.py benchmarks/results/vision.json --into docs/vision.md",
     "benchmarks/study.py --into docs/study.md",
     "benchmarks/weightings.py --into docs/choosing-a-weighting.md",
+    "benchmarks/length.py --into docs/choosing-a-weighting.md",
     "benchmarks/results_page.py --out docs/results.md --readme README.md",
 )
 

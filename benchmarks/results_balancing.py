@@ -11,7 +11,7 @@ STEP_FILES = ("step_cost", "step_cost_weightings", "step_cost_parameters", "step
 
 def section() -> list[str]:
     """Lines of Markdown."""
-    parts = (_steps, _min_norm, _invariance, _done, _weightings)
+    parts = (_steps, _min_norm, _invariance, _done, _weightings, _length)
     return ["## How do I combine many task gradients?", "", *(line for part in parts for line in part())]
 
 
@@ -153,6 +153,25 @@ def _done() -> list[str]:
 def _moved(found: Row, disguise: str) -> str:
     size = found["disguised"][disguise]["trajectory"]["largest"]
     return "diverged" if size is None else figure(size)
+
+
+def _length() -> list[str]:
+    if not there("length"):
+        return []
+    document = load("length")
+    from length import lines  # noqa: PLC0415  (loads torch)
+
+    return [
+        "### One learning rate for every weighting",
+        "",
+        'What `length="sum"` is worth under plain SGD, at the learning rate of the plain sum: change of test metrics',
+        "over the plain sum, percent. Read as on the page [choosing a",
+        "weighting](choosing-a-weighting.md#what-a-learning-rate-means).",
+        "",
+        *lines(document),
+        *limits([document]),
+        *provenance(["length"]),
+    ]
 
 
 def _weightings() -> list[str]:

@@ -85,7 +85,7 @@ def test_absent_tasks_keep_their_memory():
     weighting, eye = DiBS(recent=5), torch.eye(2, dtype=torch.float64)
     weighting.weigh(Step(("a", "b", "c"), ("a", "c"), eye * 4))
     weighting.weigh(Step(("a", "b", "c"), ("a",), eye[:1, :1] * 4))
-    assert weighting.counts.tolist() == [2, 0, 1]
+    assert weighting.remembered()["counts"].tolist() == [2, 0, 1]
     last = weighting.weigh(Step(("a", "b", "c"), ("b", "c"), eye))
     assert last.tolist() == pytest.approx([1.0, 1 / math.sqrt(2.5)])
 

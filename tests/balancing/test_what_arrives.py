@@ -19,6 +19,7 @@ def no_other_warning():
     """Nothing is said where nothing is wrong."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("ignore", message="You are solving a parameterized problem")  # of a solver of TorchJD's
         yield
 
 
