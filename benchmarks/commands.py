@@ -60,6 +60,7 @@ COMMANDS = (
         "step_cost_encoders",
         "benchmarks/step_cost.py --encoder transformer wide_mlp --groups parameters --tasks 2 --steps 12",
     ),
+    Command("step_cost_compiled", f"{_STEPS} --groups compiled --steps 18"),
     Command("min_norm", "benchmarks/min_norm.py", "benchmarks/min_norm.py --quick", 20),
     Command("invariance", "benchmarks/invariance.py", "benchmarks/invariance.py --quick", 70),
     Command("dibs_done", "benchmarks/dibs_done.py --seeds 3"),

@@ -138,6 +138,31 @@ def by_mgda(_: int) -> Callable[[Tensor], Tensor]:
     return lambda jacobian: weighting(jacobian @ jacobian.T) @ jacobian
 
 
+def compiled(network: Network, weighting: Callable[[], Weighting] | None) -> Pass:
+    """The whole forward pass, the losses and their sum in one compiled graph; the plain sum without a weighting."""
+    fan = None if weighting is None else FanOut(weighting(), tasks=network.names)
+
+    def total(inputs: Tensor, labels: list[Tensor]) -> Tensor:
+        features = network.encoder(inputs)
+        if fan is None:
+            return torch.stack(head_losses(network.heads, features, labels)).sum()
+        own = fan(features)
+        losses = head_losses(network.heads, [own[name] for name in network.names], labels)
+        return fan.sum(dict(zip(network.names, losses, strict=True)))
+
+    in_one_graph = torch.compile(total, fullgraph=True)
+
+    def run_pass(inputs: Tensor, labels: list[Tensor]) -> None:
+        in_one_graph(inputs, labels).backward()
+
+    return run_pass
+
+
+COMPILED: dict[str, Callable[[Network], Pass]] = {
+    "uniform, compiled": partial(compiled, weighting=None),
+    "FanOut(MGDA), compiled": partial(compiled, weighting=MGDA),
+    "FanOut(DiBS), compiled": partial(compiled, weighting=DiBS),
+}
 FEATURES: dict[str, Callable[[Network], Pass]] = {
     "published MGDA-UB": published_mgda_ub,
     "TorchJD by hand": partial(torchjd_by_hand, one_by_one=False),

@@ -39,8 +39,28 @@ def _steps() -> list[str]:
         *table(["method", *header], [[_bold(m), *cells] for m, cells in zip(deep, deep_at, strict=True)]),
         *fold("Every weighting at 40 tasks", _weighting_steps(any_weighting)),
         *fold("Larger encoders, 2 tasks, with peak memory", _encoders(encoders)),
+        *_compiled(),
         *limits([features, any_weighting, parameters, encoders]),
         *provenance(STEP_FILES),
+    ]
+
+
+def _compiled() -> list[str]:
+    if not there("step_cost_compiled"):
+        return []
+    document = load("step_cost_compiled")
+    body = [
+        [str(found["tasks"]), f"**{found['method']}**", ratio(found["ratio"]), ratio(against["time"])]
+        for found in document["results"]
+        for against in found["against"].values()
+    ]
+    return [
+        "In one compiled graph (`torch.compile(fullgraph=True)`), over an eager and over a compiled step of the plain",
+        "sum:",
+        "",
+        *table(["tasks", "method", "over eager", "over compiled"], body, words=2),
+        *limits([document]),
+        *provenance(["step_cost_compiled"]),
     ]
 
 

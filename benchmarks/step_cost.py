@@ -1,13 +1,13 @@
 """Time and memory of a training step, balanced in several ways, against the plain sum of the losses.
 
     python benchmarks/step_cost.py [--encoder small_conv transformer wide_mlp] [--tasks 2 10 40] [--steps 30]
-                                   [--groups features weightings parameters weights] [--methods NAME ...]
+                                   [--groups features weightings parameters compiled weights] [--methods NAME ...]
                                    [--launches N] [--threads N] [--quick] [--out benchmarks/results/step_cost.json]
 
 A step is zero_grad, forward, backward and an SGD step of an encoder (`networks.py`) with one linear head a task. The
 groups: ways to compare gradients at the features, all weightings that FanOut takes, ways to compare gradients at the
-shared parameters, and the weights alone of DiBS and of TorchJD's Nash-MTL. By default all groups run on the small conv
-encoder at T = 2, 10, 40, and the parameter level on the others at T = 2, 10.
+shared parameters, steps in one compiled graph, and the weights alone of DiBS and of TorchJD's Nash-MTL. By default all
+groups run on the small conv encoder at T = 2, 10, 40, and the parameter level on the others at T = 2, 10.
 
 `workers.py` says how times and memory are taken. Ratios are formed within each round: their median and quartiles are
 what counts on a machine that others use too.
@@ -31,11 +31,13 @@ from weights_alone import time_weights, weight_targets
 from workers import BURST, WARM_UP, take_turns
 
 # More where differences are small; the parameter level's are large and its steps slow.
-LAUNCHES = {"features": 3, "weightings": 1, "parameters": 2}
+LAUNCHES = {"features": 3, "weightings": 1, "parameters": 2, "compiled": 2}
 FEWER = 10  # rounds are enough for a look at all weightings where no target stands
 TASKS = {"small_conv": (2, 10, 40), "transformer": (2, 10), "wide_mlp": (2, 10)}
 DIBS, NASHMTL = "FanOut(DiBS)", "TorchJD NashMTL by hand, detached"
-AGAINST = [(OURS, name) for name in BY_HAND] + [(DIBS, NASHMTL)] + PAIRS
+COMPILED_SUM = "uniform, compiled"
+IN_ONE_GRAPH = [(f"{name}, compiled", COMPILED_SUM) for name in (OURS, DIBS)]
+AGAINST = [(OURS, name) for name in BY_HAND] + [(DIBS, NASHMTL)] + PAIRS + IN_ONE_GRAPH
 LIMITS = {2: 1.03, 10: 1.03, 40: 1.06}  # FanOut(MGDA) over the uniform sum
 CHEAP = {f"FanOut({name})": 1.10 for name in ("MGDA", "DiBS", "Nash", "upgrad")}  # the same at T = 40
 PARAMETER_LIMITS = {2: 1.0, 10: 0.5, 40: 0.5}  # over TorchJD's as its manual shows it; over its tuned use: 1
@@ -88,6 +90,8 @@ def targets(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 limit = 1.0 if "tuned" in peer else PARAMETER_LIMITS.get(tasks, 1.0)
                 found.append(target(f"{where}{name} / {peer}", limit, time))
                 found.append(target(f"{where}memory of {name} / {peer}", 1.0, entry["memory"]))
+            elif peer == COMPILED_SUM:
+                found.append(target(f"{where}{name} / {peer}", LIMITS.get(tasks, LIMITS[40]), time))
             elif peer == NASHMTL:
                 found.append(target(f"{where}DiBS one-step cheaper than {peer}, whole step (ratio < 1)", 1.0, time))
             else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from feature_level import FEATURES, WEIGHTINGS, uniform
+from feature_level import COMPILED, FEATURES, WEIGHTINGS, uniform
 from networks import build_network
 from parameter_level import PARAMETERS
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from networks import Network
 
 REFERENCE, OURS = "uniform", "FanOut(MGDA)"
-GROUPS = {"features": FEATURES, "weightings": WEIGHTINGS, "parameters": PARAMETERS}
-METHODS: dict[str, Callable[[Network], Pass]] = {REFERENCE: uniform} | FEATURES | WEIGHTINGS | PARAMETERS
+GROUPS = {"features": FEATURES, "weightings": WEIGHTINGS, "parameters": PARAMETERS, "compiled": COMPILED}
+METHODS: dict[str, Callable[[Network], Pass]] = {REFERENCE: uniform} | FEATURES | WEIGHTINGS | PARAMETERS | COMPILED
 BY_HAND = [name for name in METHODS if name.startswith("TorchJD by hand")]
 
 
