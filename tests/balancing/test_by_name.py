@@ -251,3 +251,14 @@ def test_levels_say_where_a_method_makes_sense():
     assert get_weighting("excessmtl").levels == ("parameters",)
     assert get_weighting("sdmgrad").levels == get_weighting("modo").levels == ()
     assert all(get_weighting(name).why_not for name in ("excessmtl", "sdmgrad", "modo"))
+
+
+@pytest.mark.parametrize("name", ["imtlg", "alignedmtl"])
+def test_weights_that_ignore_a_common_factor_do_so_at_any_size(name):
+    torch.manual_seed(0)
+    rows = torch.randn(3, 8, dtype=torch.float64)
+    gram = rows @ rows.T
+    expected = get_weighting(name)(gram)
+    assert expected.abs().max() > 0
+    for factor in (1e-24, 1e-8, 1e14, 1e30):
+        torch.testing.assert_close(get_weighting(name)(factor * gram), expected, rtol=1e-6, atol=1e-9)

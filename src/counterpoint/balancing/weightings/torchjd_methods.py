@@ -130,6 +130,8 @@ class TorchJDMethod(Weighting):
             return torch.as_tensor(method(gram)).to(gram.device, gram.dtype)
         divides = self.method.__name__.removesuffix("Weighting") in _DIVIDE_BY_SMALL_EIGENVALUES
         matrix = without_noise(gram) if divides else gram.to(torch.float64)
+        if divides and bool((largest := matrix.diagonal().max()) > 0):
+            matrix = matrix / largest  # their weights do not depend on it, and what counts as zero there is absolute
         return torch.as_tensor(self._of(method, matrix)).to(gram.device, gram.dtype)
 
     def _of(self, method: nn.Module, matrix: Tensor) -> Tensor:
