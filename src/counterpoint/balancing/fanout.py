@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 import weakref
 from collections import Counter
 from dataclasses import replace
@@ -26,6 +25,7 @@ from counterpoint.balancing.layout import (
     checked_tensors,
 )
 from counterpoint.balancing.losses import checked_losses
+from counterpoint.balancing.notice import notice
 from counterpoint.balancing.ranks import Group, Ranks
 from counterpoint.balancing.reduce import Reduce, Reduction
 from counterpoint.balancing.reuse import Reuse
@@ -394,11 +394,10 @@ class FanOut(nn.Module):
             )
         if "heads" not in self._pass.said:
             self._pass.said.add("heads")
-            warnings.warn(
+            notice(
                 "on_nonfinite='skip' without the heads: a task is left out of the shared update, but where its loss is "
                 "finite and its gradient is not, its own head has received that gradient by then; give "
-                "head_modules={task: module} to keep heads out of it, too",
-                stacklevel=7,  # whoever called the layer, past nn.Module
+                "head_modules={task: module} to keep heads out of it, too"
             )
 
     def extra_repr(self) -> str:
@@ -422,10 +421,9 @@ class FanOut(nn.Module):
     def _warn_frozen(self) -> None:
         if "frozen" not in self._pass.said:
             self._pass.said.add("frozen")
-            warnings.warn(
+            notice(
                 "FanOut got features without grad in train mode, expected features that require grad: there is nothing "
-                "to balance and they are handed on; call .eval() on the FanOut if the encoder is meant to be frozen",
-                stacklevel=6,  # whoever called the layer, past nn.Module
+                "to balance and they are handed on; call .eval() on the FanOut if the encoder is meant to be frozen"
             )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from counterpoint.balancing.notice import notice
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -44,7 +45,7 @@ class FirstSteps:
         """Warns, once of a kind."""
         if kind not in self._said:
             self._said.add(kind)
-            warnings.warn(message, stacklevel=2)
+            notice(message)
 
     def stands_still(self, weighting: str, tasks: Sequence[str], *, told: bool) -> None:
         """Says that the shared update is zero because some tasks' gradients are, while others' are not.

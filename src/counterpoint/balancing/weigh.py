@@ -6,13 +6,13 @@ import contextlib
 import copy
 import math
 import types
-import warnings
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from counterpoint.balancing.notice import notice
 from counterpoint.balancing.weightings.weighting import Length, Weighting, needed, one_line
 
 if TYPE_CHECKING:
@@ -128,10 +128,9 @@ def _check_answer(given: Callable[[Tensor], Tensor], tasks: tuple[str, ...]) -> 
         with contextlib.suppress(Exception):  # most weightings want a square matrix
             columns = torch.as_tensor(copied(jacobian)).shape
     if columns == (T + 1,):
-        warnings.warn(
+        notice(
             f"weighting {one_line(given)} combines the columns of its argument, as an aggregator of a Jacobian does: "
-            "expected weights from the Gram matrix [T, T], one for each row",
-            stacklevel=4,
+            "expected weights from the Gram matrix [T, T], one for each row"
         )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import torch
 
+from counterpoint.balancing.notice import notice
 from counterpoint.balancing.weightings.weighting import one_line
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Neglect:
         if self._steps > (_STEPS_OF_EPOCH - 1 if weighting.needs_epoch_ended else _STEPS):
             self._over = True
             if calls or self._unmoved(learned):
-                warnings.warn(f"{one_line(weighting)} {self._advice(weighting)}", stacklevel=2)
+                notice(f"{one_line(weighting)} {self._advice(weighting)}")
             self._start = []
 
     def _unmoved(self, learned: Sequence[Tensor]) -> bool:
