@@ -262,3 +262,10 @@ def test_weights_that_ignore_a_common_factor_do_so_at_any_size(name):
     assert expected.abs().max() > 0
     for factor in (1e-24, 1e-8, 1e14, 1e30):
         torch.testing.assert_close(get_weighting(name)(factor * gram), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_nashmtl_of_one_task_alone_bounds_it():
+    pytest.importorskip("cvxpy")
+    for gram, weight in ((0.25, 1.0), (16.0, 0.25)):
+        weighting = get_weighting("torchjd-nashmtl" if "torchjd-nashmtl" in weighting_names() else "nashmtl")
+        assert weighting(torch.tensor([[gram]], dtype=torch.float64)).tolist() == pytest.approx([weight])

@@ -398,3 +398,108 @@ def test_hooks_survive_copies_that_forget_their_options():
         other.register_forward_pre_hook(hook)  # as quantization does
     assert other(torch.ones(2, 6, dtype=torch.float64)).shape == (2, 1)
     assert fan.last is None
+
+
+# A head serves one task, and is made of what can be lent.
+
+
+def two_towers(**options):
+    torch.manual_seed(0)
+    encoder, heads = nn.Linear(4, 6).double(), nn.ModuleDict({t: nn.Linear(6, 1) for t in "ab"}).double()
+    fan = FanOut(DiBS(), ["a", "b"], head_modules=heads, **options)
+    z = fan(encoder(torch.randn(8, 4, dtype=torch.float64)))
+    return fan, heads, z
+
+
+def test_a_head_called_with_another_tasks_features_is_refused():
+    _, heads, z = two_towers(heads="weighted")
+    with pytest.raises(ValueError, match=r"the head of task 'a' got the features of task 'b'.*expected z\['a'\]"):
+        heads["a"](z["b"])
+    heads["a"](z["a"])  # and nothing is left of it
+    assert isinstance(heads["a"].weight, nn.Parameter)
+
+
+@pytest.mark.parametrize("broken", ["a", "b"])
+def test_under_skip_a_head_of_two_tasks_keeps_what_is_finite(broken):
+    fan, heads, z = two_towers(on_nonfinite="skip")
+    losses = {"a": heads["a"](z["a"]).square().mean(), "b": (heads["a"](z["b"]) * heads["b"](z["b"])).square().mean()}
+    bad = losses | {broken: losses[broken] * torch.nan}
+    fan.sum(bad).backward()
+    (kept,) = {"a", "b"} - {broken}
+    (expected,) = torch.autograd.grad(two_towers_loss(kept), two_towers_loss.weight)
+    torch.testing.assert_close(heads["a"].weight.grad, expected)
+
+
+def two_towers_loss(kept):
+    """The other loss alone."""
+    fan, heads, z = two_towers()
+    fan.eval()
+    two_towers_loss.weight = heads["a"].weight
+    if kept == "a":
+        return heads["a"](z["a"]).square().mean()
+    return (heads["a"](z["b"]) * heads["b"](z["b"])).square().mean()
+
+
+def test_hooks_that_step_inside_backward_are_no_gradient_beside():
+    torch.manual_seed(0)
+    encoder, heads = nn.Linear(4, 6), {t: TwoParts() for t in "ab"}
+    heads["a"].spare = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD([*encoder.parameters(), *heads["a"].parameters()], 0.1)
+    for parameter in heads["a"].spare.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+
+    def step(_):
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=False)
+
+    heads["a"].second.weight.register_post_accumulate_grad_hook(step)
+    fan = FanOut(MGDA(), ["a", "b"], heads="weighted", head_modules=heads)
+    z = fan(encoder(torch.randn(8, 4)))
+    fan.sum({t: (heads[t](z[t]) - 1).square().mean() for t in "ab"}).backward()
+
+
+def test_sparse_and_complex_heads_are_weighted():
+    torch.manual_seed(0)
+
+    class Lookup(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Embedding(5, 6, sparse=True)
+
+        def forward(self, z):
+            return (z * self.table(torch.tensor([0, 1, 1, 4]))).sum(1)
+
+    class Phases(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(6, dtype=torch.complex64))
+
+        def forward(self, z):
+            return (z.to(torch.complex64) @ self.weight).abs()
+
+    encoder, heads = nn.Linear(4, 6), nn.ModuleDict({"a": Lookup(), "b": Phases()})
+    fan = FanOut(DiBS(), ["a", "b"], heads="weighted", head_modules=heads)
+    z = fan(encoder(torch.randn(4, 4)))
+    losses = {t: heads[t](z[t]).square().mean() for t in "ab"}
+    fan.sum(losses).backward()
+    assert heads["a"].table.weight.grad.is_sparse
+    found = [heads["a"].table.weight.grad.to_dense(), heads["b"].weight.grad.clone()]
+    fan.eval()
+    losses = {t: heads[t](own).square().mean() for t, own in dict.fromkeys("ab", z["a"].detach()).items()}
+    plain = [
+        torch.autograd.grad(losses[t], p)[0] for t, p in (("a", heads["a"].table.weight), ("b", heads["b"].weight))
+    ]
+    for own, weight, other in zip(found, fan.last.weights, plain, strict=True):
+        torch.testing.assert_close(own, (weight * other.to_dense()).to(own.dtype))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: torch.jit.trace(nn.Linear(6, 1), torch.ones(1, 6)), TypeError, "'a' is scripted, expected a module"),
+        (lambda: nn.LazyLinear(1), ValueError, "head of task 'a' is lazy, expected one call of it before"),
+    ],
+)
+def test_heads_that_cannot_be_lent_get_one_line(make, error, message):
+    with pytest.raises(error, match=message):
+        FanOut(MGDA(), ["a"], heads="weighted", head_modules={"a": make()})(torch.ones(2, 6, requires_grad=True))

@@ -327,13 +327,19 @@ def test_passes_of_one_task_each_are_noticed_after_a_while():
 
 def test_a_backward_pass_for_each_loss_is_noticed():
     net = Net("nash")
-    losses = net.losses()
-    losses["a"].backward(retain_graph=True)
+    for loss in net.losses().values():
+        loss.backward(retain_graph=True)
+    first, *_ = net.losses().values()
     with pytest.warns(
-        UserWarning, match="a backward pass for task 'a' and another for task 'b' came to the same features"
+        UserWarning, match="backward passes for tasks 'a', 'b', 'c', one each, came to the same features"
     ):
-        losses["b"].backward(retain_graph=True)
-    losses["c"].backward()
+        first.backward()
+    net = Net("mgda")  # a look at single gradients before the step is none
+    for _ in range(3):
+        losses = net.losses()
+        for loss in losses.values():
+            torch.autograd.grad(loss, net.encoder[0].weight, retain_graph=True)
+        net.update(losses)
 
 
 def test_a_loss_of_two_towers_is_noticed_and_its_right_form_is_not():
@@ -365,6 +371,80 @@ def test_one_product_for_all_tasks_is_no_loss_of_two(kind):
     net = Net("mgda", kind)
     net.update()
     assert net.fan.last.present == tuple(TASKS)
+
+
+def test_a_gradient_that_is_stopped_later_is_meant():
+    net = Net("mgda")
+    for _ in range(21):
+        net.update()
+    for _ in range(3):
+        z = net.fan(net.encoder(net.x))
+        losses = {t: net.heads[t](z[t].detach() if t == "b" else z[t]).square().mean() for t in TASKS}
+        net.update(losses)
+    assert net.fan.last.absent == ("b",)
+
+
+@pytest.mark.parametrize("how", ["eval mode", "features past the layer", "never called"])
+def test_losses_of_which_nothing_arrives_are_noticed(how):
+    net = Net("mgda")
+    net.fan.train(how != "eval mode")
+    said = []
+    for _ in range(4):
+        features = net.encoder(net.x)
+        z = net.fan(features) if how == "eval mode" else dict.fromkeys(TASKS, features)
+        if how == "features past the layer":
+            net.fan(features)  # what it returns is dropped
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            net.update({t: net.heads[t](z[t]).square().mean() for t in TASKS})
+        said += [str(entry.message) for entry in caught]
+    assert len(said) == 1
+    assert "no gradient came through the layer, so nothing is balanced" in said[0]
+    assert ("eval mode" in said[0]) == (how == "eval mode")
+
+
+def test_looking_at_a_loss_leaves_other_layers_alone():
+    torch.manual_seed(0)
+    first, second = FanOut(MGDA(), ["a", "b"]), FanOut(get_weighting("gradnorm"), ["a", "b"])
+    low, heads = nn.Linear(3, 4), {t: nn.Linear(8, 1) for t in "ab"}
+    z = first(low(torch.ones(5, 3)))
+    mixed = {t: second(torch.tanh(z[t]))[t] for t in "ab"}  # a layer behind another, crossed
+    losses = {t: heads[t](torch.cat([mixed["a"], mixed["b"]], 1)).square().mean() for t in "ab"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        first.sum(losses)
+    assert second.last is None
+
+
+def test_a_module_that_encoder_and_head_share_is_no_way_past_the_layer():
+    shared, heads = nn.Linear(4, 4), nn.ModuleDict({t: nn.Linear(4, 1) for t in "ab"})
+    for cached in (False, True):
+        fan = FanOut(MGDA(), ["a", "b"])
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=cached):  # which casts the weight once for both
+            z = fan(torch.tanh(shared(torch.randn(3, 4))))
+            losses = {t: heads[t](shared(z[t])).square().mean().float() for t in "ab"}
+        fan.sum(losses).backward()
+
+
+@pytest.mark.parametrize("options", [{"every": 3}, {"reduce": "stream"}])
+def test_weights_that_are_kept_travel_in_the_state_dict(options):
+    def steps(net, first, last):
+        for step in range(first, last):
+            torch.manual_seed(step)
+            net.x = torch.randn_like(net.x)
+            net.update()
+        return net.fan.last.weights
+
+    whole, part = Net("mgda", **options), Net("mgda", **options)
+    expected = steps(whole, 0, 8)
+    steps(part, 0, 4)
+    fresh = Net("mgda", **options)
+    state = part.state_dict()
+    assert all(isinstance(value, torch.Tensor) for value in state.values())
+    fresh.load_state_dict(state)
+    assert torch.equal(steps(fresh, 4, 8), expected)
+    fresh.load_state_dict({key: value for key, value in state.items() if "kept" not in key})  # of 0.1.0
+    assert not any("kept" in key for key in Net("mgda").state_dict())
 
 
 def test_looks_end_by_themselves():

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from counterpoint.affinity.fork import Fork
 from counterpoint.balancing.graph import check_reachable, is_reentrant, nodes_of, one_task_alone
-from counterpoint.balancing.running_pass import single_task
+from counterpoint.balancing.single_task import single_task
 from counterpoint.balancing.task_gradients import not_connected
 
 if TYPE_CHECKING:

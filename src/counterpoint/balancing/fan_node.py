@@ -33,7 +33,6 @@ class Use:
         stand_ins: What heads compute with whose gradients wait for the weights.
         arrivals: What receives the tasks' gradients, if the layer's node does not.
         layout: Shape, dtype and device of each feature tensor.
-        arrived: The tasks whose gradients came in the last backward pass through it.
     """
 
     names: tuple[str, ...]
@@ -41,7 +40,6 @@ class Use:
     stand_ins: HeadStandIns | None = None
     arrivals: Arrivals | None = None
     layout: list[tuple[torch.Size, torch.dtype, torch.device]] = field(default_factory=list)
-    arrived: tuple[str, ...] | None = None
 
     @property
     def outputs(self) -> int:

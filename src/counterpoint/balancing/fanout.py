@@ -29,7 +29,8 @@ from counterpoint.balancing.notice import notice
 from counterpoint.balancing.ranks import Group, Ranks
 from counterpoint.balancing.reduce import Reduce, Reduction
 from counterpoint.balancing.reuse import Reuse
-from counterpoint.balancing.running_pass import RunningPass, of_single_task, running
+from counterpoint.balancing.running_pass import RunningPass, running
+from counterpoint.balancing.single_task import of_single_task
 from counterpoint.balancing.weigh import accept
 from counterpoint.balancing.weighted_heads import WeightedHeads
 from counterpoint.balancing.weightings.uniform import Uniform
@@ -287,9 +288,7 @@ class FanOut(nn.Module):
         self.last = record
         self.skipped.update(record.skipped)
         self._checks.arrived(running_pass, (*record.present, *record.skipped))
-        if use.arrived is not None and use.arrived != record.present:
-            self._checks.one_by_one(use.arrived, record.present)
-        use.arrived = record.present
+        self._checks.came_to(use, record.present)
         if balance.ranks.active:  # DDP waits for every parameter, on a rank without labels too
             combined = [
                 torch.zeros(shape, dtype=dtype, device=device) if own is None else own
@@ -329,7 +328,8 @@ class FanOut(nn.Module):
         """A backward pass that told losses has ended."""
         context = self._pass.clear()
         if context.losses is not None:
-            self._checks.ended(context.losses, context.withheld)
+            frozen = "frozen" in self._pass.said  # which has been said
+            self._checks.ended(() if frozen else context.losses, context.withheld, training=self.training)
 
     def _fan_compiled(self, features: Features, names: tuple[str, ...]) -> Fanned:
         """In compiled code: operators where they serve, a break of the graph where a step needs more than gradients."""
@@ -399,6 +399,27 @@ class FanOut(nn.Module):
                 "finite and its gradient is not, its own head has received that gradient by then; give "
                 "head_modules={task: module} to keep heads out of it, too"
             )
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self._keeps_weights:
+            from counterpoint.balancing.weightings.memory import wired  # noqa: PLC0415  (most layers keep nothing)
+
+            destination[f"{prefix}kept_weights"] = wired(self._reuse.state())
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        key = f"{prefix}kept_weights"
+        if self._keeps_weights and key in state_dict:
+            from counterpoint.balancing.weightings.memory import read_or_warn  # noqa: PLC0415
+
+            if kept := read_or_warn(state_dict[key], self):
+                self._reuse.load(kept)
+        super()._load_from_state_dict({k: own for k, own in state_dict.items() if k != key}, prefix, *rest)
+
+    @property
+    def _keeps_weights(self) -> bool:
+        """Whether weights go from one backward pass to the next."""
+        return self._reuse.every > 1 or self._reduction.kind == "stream"
 
     def extra_repr(self) -> str:
         """Options for ``repr``."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from counterpoint.balancing.notice import notice
+from counterpoint.balancing.single_task import single_task
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
 # Backward passes in which never two tasks met, before it is said: by then it is no accident of missing labels.
 _ALONE = 8
+# Told losses of which nothing arrives: the first such pass may be a rehearsal.
+_NOTHING = 2
+# Backward passes that count as the first: a gradient that stops coming later is most often meant.
+_FIRST = 20
 
 
 class FirstSteps:
@@ -35,11 +41,14 @@ class FirstSteps:
         self._said: set[str] = set()
         self._on = len(tasks) > 1
         self._unseen = set(tasks) if self._on else set()
+        self._lost: set[str] = set()  # tasks whose gradients came once and do no longer
         self._elsewhere: set[str] = set()  # tasks whose loss has nothing to do with the layer or the encoder
         self._watched = self._on  # whether it is still open that tasks ever meet
         self._running: object = None
         self._uses: list[tuple[str, ...]] = []  # tasks of each use of the layer in the running backward pass
         self._alone: dict[str, int] = {}
+        self._passes = self._empty = 0
+        self._one_by_one: tuple[ref[object] | None, list[set[str]]] = (None, [])
 
     def say(self, kind: str, message: str) -> None:
         """Warns, once of a kind."""
@@ -84,11 +93,14 @@ class FirstSteps:
         for task, walk in walks.items():
             if not walk.opaque:
                 self._compare(task, losses[task], walk, below)
+            elif task in self._lost:
+                self._say_missing(task)
+        self._lost.difference_update(fresh)
 
     def _compare(self, task: str, loss: Tensor, walk: _Walk, below: set[Node]) -> None:
         others = [other for other in walk.reached if other != task]
         past = not below.isdisjoint(walk.seen)
-        if not walk.reached and not past:
+        if not walk.reached and not past and below:
             self._elsewhere.add(task)  # as of a head that is trained on detached features: it is meant
         if task not in walk.reached and others:
             self.say(
@@ -131,28 +143,32 @@ class FirstSteps:
             self._running = running
         self._uses.append(tuple(present))
 
-    def ended(self, told: Collection[str] = (), withheld: Collection[str] = ()) -> None:
+    def ended(self, told: Collection[str] = (), withheld: Collection[str] = (), *, training: bool = True) -> None:
         """Compares the uses of the layer in the backward pass that has ended.
 
         Args:
             told: The tasks that had a loss.
             withheld: Those of them whose gradients were not computed.
+            training: Whether the layer balances at all; in eval mode it hands features on.
         """
-        if not self._uses or (not self._watched and len(self._uses) == 1 and len(self._uses[0]) == len(told)):
+        self._passes += bool(told)
+        if not self._watched and len(self._uses) == 1 and len(self._uses[0]) == len(told):
             self._uses = []
             return
         uses, self._uses = [set(present) for present in self._uses if present], []
         if not uses:
+            if self._on and len(told) - len(withheld) > 1:
+                self._nothing_came(training=training)
             return
         for task in set(told).difference(self._elsewhere, withheld, *uses):
             self._unseen.add(task)  # its next loss is followed through its graph
-            self.say(
-                "missing",
-                f"task {task!r} has a loss and no gradient of it came through the layer: expected a head fed with "
-                f"z[{task!r}], not with another task's features or the encoder's own",
-            )
-        if not self._watched:
-            return
+            self._lost.add(task)
+            if self._passes <= _FIRST:
+                self._say_missing(task)
+        if self._watched:
+            self._compare_uses(uses)
+
+    def _compare_uses(self, uses: list[set[str]]) -> None:
         together = set.union(*uses)
         if any(len(present) > 1 for present in uses):
             self._watched = False
@@ -177,20 +193,46 @@ class FirstSteps:
                     "and call backward(losses, weighting, shared=encoder)",
                 )
 
-    def one_by_one(self, before: Iterable[str], now: Iterable[str]) -> None:
-        """Notes that two backward passes came to the same features with different tasks."""
-        if self._watched and set(before).isdisjoint(now):
+    def _nothing_came(self, *, training: bool) -> None:
+        self._empty += 1
+        if self._empty == _NOTHING:
+            why = "expected z = fan(features), and heads fed with z[task]"
+            if not training:
+                why = "it is in eval mode and hands features on, expected model.train(), or fan.train() alone"
+            self.say(
+                "nothing", f"losses were summed and no gradient came through the layer, so nothing is balanced: {why}"
+            )
+
+    def _say_missing(self, task: str) -> None:
+        self.say(
+            "missing",
+            f"task {task!r} has a loss and no gradient of it came through the layer: expected a head fed with "
+            f"z[{task!r}], not with another task's features or the encoder's own",
+        )
+
+    def came_to(self, use: object, present: Sequence[str]) -> None:
+        """Notes that a backward pass came to a use of the layer, perhaps one of several with single tasks.
+
+        It is said when the next use is reached: whoever measures single tasks goes backward for all of them afterwards.
+        """
+        if not self._watched:
+            return
+        before, sets = self._one_by_one
+        if before is not None and before() is use:
+            sets.append(set(present))
+            return
+        self._one_by_one = weakref.ref(use), [set(present)]
+        if len(sets) > 1 and all(len(own) == 1 for own in sets) and len(together := set.union(*sets)) > 1:
             self._watched = False
             self.say(
                 "one by one",
-                f"a backward pass for {_named(sorted(before))} and another for {_named(sorted(now))} came to the same "
-                "features: each sees one task and the update is the plain sum; expected one "
-                "fan.sum(losses).backward() for all",
+                f"backward passes for {_named(sorted(together))}, one each, came to the same features: each sees one "
+                "task and the update is the plain sum; expected one fan.sum(losses).backward() for all",
             )
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the backward pass that is running."""
-        return self.__dict__ | {"_running": None, "_uses": []}
+        return self.__dict__ | {"_running": None, "_uses": [], "_one_by_one": (None, [])}
 
 
 class _Walk:
@@ -228,9 +270,10 @@ class _Walk:
     def really_reached(self, loss: Tensor, tasks: Sequence[str]) -> list[str]:
         """Those of the tasks on whose copies the loss depends by numbers, too: slices of one matrix do not."""
         edges = [(task, torch.autograd.graph.GradientEdge(*edge)) for task in tasks for edge in self.reached[task]]
-        gradients = torch.autograd.grad(
-            loss, [edge for _, edge in edges], retain_graph=True, allow_unused=True, materialize_grads=False
-        )
+        with single_task("passed"):  # other layers may lie between
+            gradients = torch.autograd.grad(
+                loss, [edge for _, edge in edges], retain_graph=True, allow_unused=True, materialize_grads=False
+            )
         found = [t for (t, _), g in zip(edges, gradients, strict=True) if g is not None and bool(g.any())]
         return list(dict.fromkeys(found))
 
@@ -247,13 +290,28 @@ def _below(layers: Iterable[Node]) -> set[Node]:
     stack = list(layers)
     while stack:
         node = stack.pop()
-        if node in found or hasattr(node, "variable"):  # parameters may be tied: a head may use the encoder's
+        # Parameters may be tied: a head may use the encoder's, cast by autocast or computed from others.
+        if node in found or _is_of_parameters(node):
             continue
         found.add(node)
         # After the features come tokens, by which a layer weights its heads.
         inputs = node.next_functions[: node.use.width] if hasattr(node, "use") else node.next_functions
         stack.extend(child for child, _ in inputs if child is not None)
     return found
+
+
+def _is_of_parameters(node: Node) -> bool:
+    """Whether a node computes something from parameters alone, as a cast does; tables are looked up with an input."""
+    stack = [node]
+    while stack:
+        own = stack.pop()
+        if hasattr(own, "variable"):
+            continue
+        children = [child for child, _ in own.next_functions]
+        if not children or None in children or own.name().startswith(("Embedding", "Index", "Gather")):
+            return False
+        stack.extend(children)
+    return True
 
 
 def _named(tasks: Sequence[str]) -> str:

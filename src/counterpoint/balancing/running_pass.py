@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
 from counterpoint.balancing.combine import StepContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Mapping
     from weakref import ref
 
     from torch import Tensor
@@ -79,30 +78,6 @@ class RunningPass:
     def __getstate__(self) -> dict[str, object]:
         """Without what belongs to a backward pass that has not run."""
         return self.__dict__ | {"_context": StepContext(), "first_copies": []}
-
-
-Single = Literal["passed", "refused"]
-_single: list[Single] = []
-
-
-@contextlib.contextmanager
-def single_task(through: Single) -> Iterator[None]:
-    """Within it, backward passes are of one task alone, which a layer must not balance, in compiled code neither.
-
-    Args:
-        through: ``"passed"`` lets gradients through every FanOut as they are: neither ``last`` nor a weighting that
-            learns takes them for a training step. ``"refused"`` raises ValueError in one that would balance.
-    """
-    _single.append(through)
-    try:
-        yield
-    finally:
-        _single.pop()
-
-
-def of_single_task() -> Single | None:
-    """How a backward pass of one task goes through a layer; ``None`` for an ordinary one."""
-    return _single[-1] if _single else None
 
 
 def running() -> int:

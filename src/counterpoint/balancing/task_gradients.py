@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from counterpoint.balancing.graph import Leaves, check_reachable, is_reentrant, one_task_alone
-from counterpoint.balancing.running_pass import single_task
+from counterpoint.balancing.single_task import single_task
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -28,7 +28,7 @@ class Deferred(torch.autograd.Function):
         """Stand-ins, and the token, in at least fp32: scale-free weightings may give large ones."""
         ctx.heads, ctx.task, ctx.parameters, ctx.unweighted_in = heads, task, parameters, -1
         ctx.set_materialize_grads(False)
-        dtype = torch.promote_types(parameters[0].dtype, torch.float32)
+        dtype = torch.promote_types(parameters[0].dtype, torch.float32).to_real()
         return *(parameter.view_as(parameter) for parameter in parameters), parameters[0].new_zeros((), dtype=dtype)
 
     @staticmethod
@@ -48,6 +48,9 @@ class Deferred(torch.autograd.Function):
 
 
 def _times(gradient: Tensor, weight: Tensor) -> Tensor:
+    if gradient.is_sparse:
+        gradient = gradient.coalesce()
+        return torch.sparse_coo_tensor(gradient.indices(), _times(gradient.values(), weight), gradient.shape)
     product = (gradient.to(torch.promote_types(gradient.dtype, weight.dtype)) * weight).to(gradient.dtype)
     return torch.where(weight == 0, torch.zeros_like(gradient), product)
 
@@ -83,12 +86,12 @@ class HeadStandIns:
     tasks: tuple[str, ...] = ()
     tokens: list[Tensor] = field(default_factory=list)
     places: dict[str, list[_Place]] = field(default_factory=dict)
-    copies: list[weakref.ref[Tensor]] = field(default_factory=list)
+    copies: list[tuple[str, weakref.ref[Tensor]]] = field(default_factory=list)  # each with the task it is of
 
     @property
     def alive(self) -> bool:
         """Whether anybody still holds features of this use."""
-        return any(copy() is not None for copy in self.copies)
+        return any(copy() is not None for _, copy in self.copies)
 
     def token_gradients(
         self, record: StepRecord, layout: Sequence[tuple[torch.dtype, torch.device]]
@@ -138,6 +141,8 @@ class WeightedHeads:
             known(task, tasks)
             if not isinstance(head, nn.Module):
                 raise TypeError(f"head of task {task!r} is {type(head).__name__}, expected an nn.Module")
+            if any(isinstance(module, torch.jit.ScriptModule) for module in head.modules()):
+                raise TypeError(f"head of task {task!r} is scripted, expected a module whose parameters can be lent")
         if missing := [task for task in tasks if task not in heads]:
             raise ValueError(
                 f"task {missing[0]!r} has no head, expected head_modules with one for each of {list(tasks)}"
@@ -174,6 +179,10 @@ class WeightedHeads:
                 for name, parameter in module._parameters.items()  # noqa: SLF001
                 if parameter is not None and parameter.requires_grad
             ]
+            if any(isinstance(parameter, nn.parameter.UninitializedParameter) for _, _, parameter in used):
+                raise ValueError(
+                    f"the head of task {task!r} is lazy, expected one call of it before the FanOut's first"
+                )
             distinct = list({id(parameter): parameter for _, _, parameter in used}.values())
             if any(hasattr(parameter, "device_mesh") for parameter in distinct):
                 raise ValueError(
@@ -194,7 +203,8 @@ class WeightedHeads:
 
     def grant(self, stand_ins: HeadStandIns, copies: Sequence[Tensor]) -> None:
         """Lends to the heads that get these features, or something made of the latest ones."""
-        stand_ins.copies = [weakref.ref(copy) for copy in copies]
+        width = len(copies) // max(1, len(stand_ins.tasks))
+        stand_ins.copies = [(stand_ins.tasks[at // width], weakref.ref(copy)) for at, copy in enumerate(copies)]
         self._open.append(stand_ins)
 
     def end(self, stand_ins: HeadStandIns) -> None:
@@ -238,7 +248,7 @@ class WeightedHeads:
         """At the end of a backward pass: a gradient that came beside a stand-in is not weighted."""
         missing, self._missing = self._missing, []
         for task, parameter, before in missing:
-            if id(parameter) not in self._received and _grad_of(parameter) != before:
+            if id(parameter) not in self._received and _grad_of(parameter) != before and _is_nonzero(parameter.grad):
                 name = next(name for name, own in self.heads[task].named_parameters() if own is parameter)
                 raise RuntimeError(
                     f"the gradient of {name!r} in the head of task {task!r} did not wait for the task's weight and is "
@@ -253,7 +263,18 @@ class WeightedHeads:
         if not open_:
             return
         given = {id(tensor) for tensor in _tensors(inputs)}
-        exact = [stand_ins for stand_ins in open_ if any(id(copy()) in given for copy in stand_ins.copies)]
+        whose = [
+            (stand_ins, name) for stand_ins in self._open for name, copy in stand_ins.copies if id(copy()) in given
+        ]
+        exact = [stand_ins for stand_ins, name in whose if name == task]
+        if whose and not exact:
+            if not self.weighted:
+                return  # whether that task is skipped says nothing of this head
+            raise ValueError(
+                f"the head of task {task!r} got the features of task {whose[0][1]!r}, and its gradient would have the "
+                f"weight of {task!r}, expected z[{task!r}] under heads='weighted': where one loss needs two heads, "
+                "heads='own', or backward(losses, weighting, features=z, heads='weighted')"
+            )
         for place in (exact or open_)[-1].places[task]:
             if place.valid:
                 self._kept[task].append((place.module, place.name, place.parameter))
@@ -267,6 +288,11 @@ class WeightedHeads:
     def __getstate__(self) -> dict[str, Any]:
         """Without stand-ins: parts of a graph can be neither copied nor saved."""
         return self.__dict__ | {"_open": [], "_kept": {}, "_hooks": [], "_received": set(), "_missing": []}
+
+
+def _is_nonzero(gradient: Tensor | None) -> bool:
+    """Whether anything was added: hooks that step inside backward set gradients to zero."""
+    return gradient is not None and bool((gradient.coalesce().values() if gradient.is_sparse else gradient).any())
 
 
 def _grad_of(parameter: Tensor) -> object:

@@ -173,6 +173,10 @@ class RootMethod(TorchJDMethod):
         root = gram_root(matrix)
         if not root.vectors.shape[1]:
             return torch.zeros_like(matrix[0])
+        if len(matrix) == 1 and self.method.__name__ == "NashMTL":
+            # TorchJD's conic problem has no form for one task. Its answer: weight 1, bounded by max_norm.
+            bound = float(self.options.get("max_norm", 1.0))
+            return (bound / matrix[0].sqrt()).clamp(max=1.0) if bound > 0 else torch.ones_like(matrix[0])
         if isinstance(method, WeightedAggregator):
             weights: Tensor = method.weighting(root.vectors)
             return weights
