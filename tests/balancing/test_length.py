@@ -119,3 +119,15 @@ def test_reduced_gradients_are_stretched_too():
 def test_another_length_is_refused(make):
     with pytest.raises(ValueError, match=r"length='.*' is unknown, expected one of sum"):
         make()
+
+
+def test_a_name_can_ask_for_it():
+    from counterpoint.study.weighting_choice import weighting_of
+
+    expected = Net(weighting="nash", length="sum").at_features()
+    for make in (lambda: get_weighting("nash", length="sum"), lambda: weighting_of("nash(length=sum)")):
+        net = Net()
+        net.fan = FanOut(make(), TASKS)
+        torch.testing.assert_close(net.at_features(), expected)
+    with pytest.raises(ValueError, match="length='max' is unknown"):
+        get_weighting("cagrad", c=0.4, length="max")
