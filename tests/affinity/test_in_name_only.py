@@ -59,6 +59,7 @@ def zero_but_for_a_constant(outputs):
     return (outputs * 0).sum() + 2
 
 
+@pytest.mark.traced(2)
 @pytest.mark.parametrize("options", [{}, {"sketch": 512}, {"max_bytes": 700}], ids=str)
 @pytest.mark.parametrize("method", ["first-order", "lookahead"])
 @pytest.mark.parametrize("loss", [ignored_labels, no_rows, masked_to_zero, zero_but_for_a_constant])
@@ -133,6 +134,7 @@ def test_reentrant_checkpoints_are_refused_in_one_line(fan, where, method):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.traced(2)
 @pytest.mark.parametrize("method", ["first-order", "lookahead"])
 @pytest.mark.parametrize("fan", [None, FanOut(MGDA(), TASKS)], ids=["plain", "fan"])
 def test_compiled_models_are_measured_as_others_are(fan, method):

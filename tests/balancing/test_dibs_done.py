@@ -143,6 +143,7 @@ def trained(weighting, steps, heads="own"):
     return z.abs().max().item(), max(p.abs().max().item() for p in parameters), min(right)
 
 
+@pytest.mark.traced(1)
 @pytest.mark.parametrize("heads", ["own", "weighted"])
 @pytest.mark.parametrize("make", [DiBS, lambda: DiBS(steps=3), lambda: DiBS(recent=100)])
 def test_a_task_with_rare_labels_does_not_end_the_training(make, heads):

@@ -110,6 +110,7 @@ def test_counting_is_no_state_and_copies_count_on():
     assert len(loop(pickle.loads(pickle.dumps(weighting)), 40)) == 1  # noqa: S301
 
 
+@pytest.mark.traced(2)
 @pytest.mark.parametrize("name", [*KINDS, "crmogm"])
 @pytest.mark.parametrize("accumulate", [1, 90])
 def test_our_own_module_looks_after_them(name, accumulate):

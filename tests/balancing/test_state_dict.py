@@ -59,6 +59,7 @@ def memory_of(net):
     return {key: value for key, value in net.state_dict().items() if "remembered_" in key}
 
 
+@pytest.mark.traced(6)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_training_goes_on_from_safetensors_bit_by_bit(name, tmp_path):
     net = Net(make(name))
@@ -87,6 +88,7 @@ def test_a_training_goes_on_from_safetensors_bit_by_bit(name, tmp_path):
             torch.testing.assert_close(fresh.state_dict()[key], value, rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.traced(6)
 @pytest.mark.parametrize("name", NAMES)
 def test_checkpoints_can_be_averaged_and_gone_through_side_by_side(name):
     net = Net(make(name))

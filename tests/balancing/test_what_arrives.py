@@ -64,6 +64,7 @@ class Net(nn.Module):
         return torch.cat([p.grad.reshape(-1) for p in self.encoder.parameters()])
 
 
+@pytest.mark.traced(3)
 @pytest.mark.parametrize("kind", ["stacked", "reentrant", "checkpointed"])
 @pytest.mark.parametrize("weighting", ["mgda", "upgrad", "gradnorm", "dibs", "nash", "imtlg", "graddrop", "uw"])
 def test_a_task_without_a_loss_is_absent_whatever_fills_in_zeros(weighting, kind):
@@ -132,6 +133,7 @@ def of_nothing(task, outputs):
     }
 
 
+@pytest.mark.traced(3)
 @pytest.mark.parametrize("loss", ["cross_entropy", "masked mean", "nanmean", "bce", "division by a count"])
 @pytest.mark.parametrize("way", ["layer", "features", "parameters"])
 def test_a_loss_that_is_not_finite_is_what_on_nonfinite_says(loss, way):
